@@ -1,0 +1,116 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// masked is added to the score of a key that must not be seen. It is finite, so that a row in which every key is masked
+// (padding) stays free of NaN.
+const masked = -1e30
+
+// Attention is softmax(q·kᵀ/√dim)·v over one sequence, for q [rows, heads, dim] and k, v [rows, kvHeads, dim], where heads
+// is a multiple of kvHeads. It returns [rows, heads·dim].
+//
+// With causal set, a row sees itself and the rows before it. With valid set (a scalar int32) the rows from valid on are
+// padding that no row sees. The queries go in blocks, so that the scores in memory at one time stay below t.BlockBytes and
+// not rows×rows.
+func Attention(t Traits, q, k, v *Node, causal bool, valid *Node) *Node {
+	rows, heads, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
+	kv := k.Shape().Dim(1)
+	q = TransposeAllAxes(MulScalar(q, 1/math.Sqrt(float64(dim))), 1, 0, 2) // [heads, rows, dim]
+	k = TransposeAllAxes(k, 1, 0, 2)                                       // [kv, rows, dim]
+	v = TransposeAllAxes(v, 1, 0, 2)
+	block := queryBlock(t, rows, heads)
+	var outs []*Node
+	for from := 0; from < rows; from += block {
+		to := min(from+block, rows)
+		keys := rows
+		kb, vb := k, v
+		if causal && to < rows { // the keys after the block's last query are seen by none of its queries
+			keys = to
+			kb, vb = Slice(k, AxisRange(), AxisRange(0, keys)), Slice(v, AxisRange(), AxisRange(0, keys))
+		}
+		qb := q
+		if block < rows {
+			qb = Slice(q, AxisRange(), AxisRange(from, to))
+		}
+		n := to - from
+		qb = Reshape(qb, kv, heads/kv*n, dim)                             // heads that share a key stand together
+		scores := Reshape(Einsum("kmd,ktd->kmt", qb, kb), heads, n, keys) // [heads, n, keys]
+		if bias := scoreBias(q.Graph(), from, n, keys, causal, valid); bias != nil {
+			scores = Add(scores, bias)
+		}
+		p := Reshape(Softmax(scores, -1), kv, heads/kv*n, keys)
+		outs = append(outs, Reshape(Einsum("kmt,ktd->kmd", p, vb), heads, n, dim))
+	}
+	out := outs[0]
+	if len(outs) > 1 {
+		out = Concatenate(outs, 1)
+	}
+	return Reshape(TransposeAllAxes(out, 1, 0, 2), rows, heads*dim)
+}
+
+// queryBlock says how many queries go together.
+func queryBlock(t Traits, rows, heads int) int {
+	limit := t.BlockBytes
+	if limit <= 0 {
+		limit = 64 << 20
+	}
+	return min(rows, max(16, limit/(4*heads*rows)))
+}
+
+// scoreBias is what is added to the scores [heads, n, keys] of the queries from, from+1, …: nil where all keys are seen.
+func scoreBias(g *Graph, from, n, keys int, causal bool, valid *Node) *Node {
+	var seen *Node
+	shape := shapes.Make(dtypes.Int32, 1, n, keys)
+	key := Iota(g, shape, 2)
+	if causal {
+		seen = LessOrEqual(key, AddScalar(Iota(g, shape, 1), from))
+	}
+	if valid != nil {
+		real := LessThan(key, valid)
+		if seen != nil {
+			real = LogicalAnd(seen, real)
+		}
+		seen = real
+	}
+	if seen == nil {
+		return nil
+	}
+	return Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked))
+}
+
+// StepAttention is the attention of one new token a sequence against its cache: q [batch, heads, dim], the cache's keys
+// and values [batch, kvHeads, capacity, dim] of which the first length[b] are real (int32 [batch]), and the new token's
+// own key and value [batch, kvHeads, dim], which need not be in the cache. It returns [batch, heads·dim].
+func StepAttention(t Traits, q, keys, values, newKey, newValue, length *Node) *Node {
+	g := q.Graph()
+	batch, heads, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
+	kv, capacity := keys.Shape().Dim(1), keys.Shape().Dim(2)
+	keys, values = ConvertDType(keys, dtypes.Float32), ConvertDType(values, dtypes.Float32)
+	q = Reshape(MulScalar(q, 1/math.Sqrt(float64(dim))), batch, kv, heads/kv, dim)
+	var scores *Node // [batch, kv, heads/kv, capacity]
+	if t.MulReduce {
+		scores = ReduceSum(Mul(ExpandAxes(q, 3), ExpandAxes(keys, 2)), -1)
+	} else {
+		scores = Einsum("bkgd,bktd->bkgt", q, keys)
+	}
+	seen := LessThan(Iota(g, shapes.Make(dtypes.Int32, batch, 1, 1, capacity), 3), Reshape(length, batch, 1, 1, 1))
+	scores = Add(scores, Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked)))
+	own := ReduceAndKeep(Mul(q, ExpandAxes(newKey, 2)), ReduceSum, -1) // [batch, kv, heads/kv, 1]
+	top := Max(ReduceAndKeep(scores, ReduceMax, -1), own)
+	e, eOwn := Exp(Sub(scores, top)), Exp(Sub(own, top))
+	sum := Add(ReduceAndKeep(e, ReduceSum, -1), eOwn)
+	var out *Node // [batch, kv, heads/kv, dim]
+	if t.MulReduce {
+		out = ReduceSum(Mul(ExpandAxes(e, 4), ExpandAxes(values, 2)), 3)
+	} else {
+		out = Einsum("bkgt,bktd->bkgd", e, values)
+	}
+	out = Div(Add(out, Mul(eOwn, ExpandAxes(newValue, 2))), sum)
+	return Reshape(out, batch, heads*dim)
+}

@@ -1,0 +1,122 @@
+// Package nn holds the graph blocks that the towers of a vision-language model are made of: dense layers, norms,
+// activations, rotary embeddings, attention and sampling.
+//
+// Like all GoMLX graph code its functions panic when they are given shapes that do not fit; the package program holds
+// the fence that turns that into an error. Shapes stand in comments as [axis, axis]; all activations are float32.
+package nn
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Traits are the facts about a backend that decide how a block is written. The result is the same; the speed is not.
+type Traits struct {
+	// InOut is true where matrices lie in memory as [in, out], false where they lie as the checkpoint has them, [out, in].
+	InOut bool
+	// MulReduce writes the attention of a single query as multiply and reduce, which XLA fuses on CPUs, in place of
+	// matrix products of one row, which it does not pack well.
+	MulReduce bool
+	// HalfRows is the least number of rows that a matrix product in half precision is given; fewer are padded with
+	// zeros. XLA's CPU code for one row of bfloat16 is ten times slower than for two. 0 and 1 mean no padding.
+	HalfRows int
+	// HalfAccumulator asks for the half-precision type as the accumulator of a dot product. It is needed on XLA's CPU,
+	// where asking for float32 (the default of GoMLX) hides the weights behind a copy; the sums are float32 inside anyway.
+	HalfAccumulator bool
+	// BlockBytes bounds the attention scores, in bytes, that one block of queries may have. 0 means 64 MiB.
+	BlockBytes int
+}
+
+// Dense is x·Wᵀ + bias, with x [rows, in], W as t.InOut says and bias [out], or nil for none. Returns [rows, out].
+func Dense(t Traits, x, w, bias *Node) *Node {
+	y := matmul(t, x, w)
+	if bias != nil {
+		y = Add(y, ExpandAxes(bias, 0))
+	}
+	return y
+}
+
+func matmul(t Traits, x, w *Node) *Node {
+	axis := 1
+	if t.InOut {
+		axis = 0
+	}
+	if w.DType() == x.DType() {
+		return DotGeneral(x, []int{1}, nil, w, []int{axis}, nil)
+	}
+	rows := x.Shape().Dim(0)
+	x = ConvertDType(x, w.DType())
+	if rows < t.HalfRows {
+		x = GrowRight(x, 0, t.HalfRows-rows, 0)
+	}
+	dot := Dot(x, w)
+	if t.HalfAccumulator {
+		dot = dot.WithAccumulatorDType(w.DType())
+	}
+	y := ConvertDType(dot.General([]int{1}, nil, []int{axis}, nil), dtypes.Float32)
+	if rows < t.HalfRows {
+		y = Slice(y, AxisRange(0, rows))
+	}
+	return y
+}
+
+// RMSNorm normalizes the last axis of x to a root mean square of one and scales it by weight
+// (transformers' Qwen3VLTextRMSNorm).
+func RMSNorm(x, weight *Node, eps float64) *Node {
+	inv := Rsqrt(AddScalar(ReduceAndKeep(Square(x), ReduceMean, -1), eps))
+	return Mul(Mul(x, inv), ExpandLeftToRank(weight, x.Rank()))
+}
+
+// LayerNorm normalizes the last axis of x to mean zero and variance one, then scales and shifts it (torch.nn.LayerNorm).
+func LayerNorm(x, weight, bias *Node, eps float64) *Node {
+	decomposed := func() *Node {
+		centered := Sub(x, ReduceAndKeep(x, ReduceMean, -1))
+		inv := Rsqrt(AddScalar(ReduceAndKeep(Square(centered), ReduceMean, -1), eps))
+		y := Mul(centered, inv)
+		return Add(Mul(y, ExpandLeftToRank(weight, x.Rank())), ExpandLeftToRank(bias, x.Rank()))
+	}
+	y, _ := InternalFusedOpCaller(func() *Node { return BackendFusedLayerNorm(x, []int{x.Rank() - 1}, eps, weight, bias) },
+		decomposed, false)
+	return y
+}
+
+// Activation is a function applied to each element.
+type Activation func(x *Node) *Node
+
+// GELU is the exact form with the error function (torch.nn.GELU()).
+func GELU(x *Node) *Node {
+	decomposed := func() *Node { return Mul(x, MulScalar(OnePlus(Erf(MulScalar(x, 1/math.Sqrt2))), 0.5)) }
+	y, _ := InternalFusedOpCaller(func() *Node { return BackendFusedGelu(x, true) }, decomposed, false)
+	return y
+}
+
+// GELUTanh is the tanh approximation (transformers' "gelu_pytorch_tanh").
+func GELUTanh(x *Node) *Node {
+	decomposed := func() *Node {
+		inner := MulScalar(Mul(x, OnePlus(MulScalar(Square(x), 0.044715))), math.Sqrt(2/math.Pi))
+		return Mul(x, MulScalar(OnePlus(Tanh(inner)), 0.5))
+	}
+	y, _ := InternalFusedOpCaller(func() *Node { return BackendFusedGelu(x, false) }, decomposed, false)
+	return y
+}
+
+// SiLU is x·sigmoid(x).
+func SiLU(x *Node) *Node { return Mul(x, Sigmoid(x)) }
+
+// SwiGLU splits x [rows, 2·n] into a gate and a value and returns silu(gate)·value, [rows, n].
+func SwiGLU(x *Node) *Node {
+	n := x.Shape().Dim(1) / 2
+	return Mul(SiLU(Slice(x, AxisRange(), AxisRange(0, n))), Slice(x, AxisRange(), AxisRange(n)))
+}
+
+// Rotate applies a rotary embedding to x [rows, heads, dim] in the half-split form (transformers' rotate_half), with the
+// cosines and sines of each row's angles, [rows, dim/2] each.
+func Rotate(x, cos, sin *Node) *Node {
+	half := x.Shape().Dim(2) / 2
+	cos, sin = ExpandAxes(cos, 1), ExpandAxes(sin, 1) // [rows, 1, dim/2]
+	a := Slice(x, AxisRange(), AxisRange(), AxisRange(0, half))
+	b := Slice(x, AxisRange(), AxisRange(), AxisRange(half))
+	return Concatenate([]*Node{Sub(Mul(a, cos), Mul(b, sin)), Add(Mul(b, cos), Mul(a, sin))}, -1)
+}
