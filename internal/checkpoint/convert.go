@@ -1,0 +1,125 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// converter returns the function that fills dst from len(dst) stored elements
+// of type from, as elements of type to. T is float32 for F32, else uint16.
+func converter[T uint16 | float32](from, to DType) (func(dst []T, src []byte), error) {
+	type pair struct{ from, to DType }
+	table := map[pair]any{
+		{F32, F32}:   loadFloat32,
+		{F16, F32}:   float16ToFloat32,
+		{BF16, F32}:  bfloat16ToFloat32,
+		{F32, BF16}:  float32ToBFloat16,
+		{F16, BF16}:  float16ToBFloat16,
+		{BF16, BF16}: loadUint16,
+		{F32, F16}:   float32ToFloat16,
+		{F16, F16}:   loadUint16,
+		{BF16, F16}:  bfloat16ToFloat16,
+	}
+	convert, ok := table[pair{from, to}].(func(dst []T, src []byte))
+	if !ok {
+		return nil, fmt.Errorf("its type %s cannot be converted to %s: only F32, F16 and BF16 can", from, to)
+	}
+	return convert, nil
+}
+
+func loadFloat32(dst []float32, src []byte) {
+	src = src[:4*len(dst)]
+	for i := range dst {
+		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
+	}
+}
+
+func loadUint16(dst []uint16, src []byte) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		dst[i] = binary.LittleEndian.Uint16(src[2*i:])
+	}
+}
+
+func bfloat16ToFloat32(dst []float32, src []byte) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+	}
+}
+
+func float16ToFloat32(dst []float32, src []byte) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		dst[i] = math.Float32frombits(widenHalf(binary.LittleEndian.Uint16(src[2*i:])))
+	}
+}
+
+func float32ToBFloat16(dst []uint16, src []byte) {
+	src = src[:4*len(dst)]
+	for i := range dst {
+		dst[i] = roundBFloat16(binary.LittleEndian.Uint32(src[4*i:]))
+	}
+}
+
+func float16ToBFloat16(dst []uint16, src []byte) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		dst[i] = roundBFloat16(widenHalf(binary.LittleEndian.Uint16(src[2*i:])))
+	}
+}
+
+func float32ToFloat16(dst []uint16, src []byte) {
+	src = src[:4*len(dst)]
+	for i := range dst {
+		dst[i] = roundHalf(binary.LittleEndian.Uint32(src[4*i:]))
+	}
+}
+
+func bfloat16ToFloat16(dst []uint16, src []byte) {
+	src = src[:2*len(dst)]
+	for i := range dst {
+		dst[i] = roundHalf(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
+	}
+}
+
+// roundBFloat16 rounds the bits of a float32 to bfloat16, to nearest even. A
+// NaN is made quiet, so that dropping its low bits cannot make it infinite.
+func roundBFloat16(b uint32) uint16 {
+	if b&0x7fffffff > 0x7f800000 {
+		return uint16(b>>16) | 0x40
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
+
+// widenHalf returns the bits of the float32 that equals a half precision
+// number. The exponent is moved into place and its bias (15 to 127) set right
+// by a multiplication, which normalizes subnormal numbers too.
+func widenHalf(h uint16) uint32 {
+	sign := uint32(h&0x8000) << 16
+	b := math.Float32bits(math.Float32frombits(uint32(h&0x7fff)<<13) * 0x1p112)
+	if h&0x7c00 == 0x7c00 { // infinite or NaN: the payload is kept
+		b |= 0x7f800000
+	}
+	return sign | b
+}
+
+// roundHalf rounds the bits of a float32 to half precision, to nearest even.
+func roundHalf(b uint32) uint16 {
+	sign := uint16(b >> 16 & 0x8000)
+	b &= 0x7fffffff
+	switch {
+	case b > 0x7f800000: // NaN: made quiet, as in roundBFloat16
+		return sign | 0x7e00 | uint16(b>>13&0x3ff)
+	case b >= 0x477ff000: // 65,520 and more round to infinity
+		return sign | 0x7c00
+	case b >= 0x38800000: // 2^-14 and more: a normal number, its bias 127-15 less
+		return sign | uint16((b+0xfff+b>>13&1-112<<23)>>13)
+	default:
+		// Subnormal. Adding 0.5 makes the unit in the last place that of
+		// half precision's subnormals, 2^-24, and the addition rounds.
+		f := math.Float32frombits(b) + 0.5
+		return sign | uint16(math.Float32bits(f)-math.Float32bits(0.5))
+	}
+}
