@@ -19,8 +19,11 @@ type Traits struct {
 	// MulReduce writes the attention of a single query as multiply and reduce, which XLA fuses on CPUs, in place of
 	// matrix products of one row, which it does not pack well.
 	MulReduce bool
-	// HalfRows is the least number of rows that a matrix product in half precision is given; fewer are padded with
-	// zeros. XLA's CPU code for one row of bfloat16 is ten times slower than for two. 0 and 1 mean no padding.
+	// SwapRows is the largest number of rows for which a product is written with the matrix first, (W·xᵀ)ᵀ: XLA's CPU code
+	// then reads the matrix three times faster. A single row of float32 is the exception, which is fast as it is. 0 means never.
+	SwapRows int
+	// HalfRows is the number of rows to which a swapped product in half precision is padded with zeros: XLA's CPU code for a
+	// single row of bfloat16 is twenty times slower than for eight. 0 means no padding.
 	HalfRows int
 	// HalfAccumulator asks for the half-precision type as the accumulator of a dot product. It is needed on XLA's CPU,
 	// where asking for float32 (the default of GoMLX) hides the weights behind a copy; the sums are float32 inside anyway.
@@ -43,23 +46,30 @@ func matmul(t Traits, x, w *Node) *Node {
 	if t.InOut {
 		axis = 0
 	}
-	if w.DType() == x.DType() {
-		return DotGeneral(x, []int{1}, nil, w, []int{axis}, nil)
-	}
 	rows := x.Shape().Dim(0)
-	x = ConvertDType(x, w.DType())
-	if rows < t.HalfRows {
-		x = GrowRight(x, 0, t.HalfRows-rows, 0)
+	half := w.DType() != x.DType()
+	swap := rows <= t.SwapRows && (half || rows > 1)
+	if half {
+		x = ConvertDType(x, w.DType())
+		if swap && rows < t.HalfRows {
+			x = GrowRight(x, 0, t.HalfRows-rows, 0)
+		}
 	}
-	dot := Dot(x, w)
-	if t.HalfAccumulator {
+	dot, lhs, rhs := Dot(x, w), 1, axis
+	if swap {
+		dot, lhs, rhs = Dot(w, x), axis, 1
+	}
+	if half && t.HalfAccumulator {
 		dot = dot.WithAccumulatorDType(w.DType())
 	}
-	y := ConvertDType(dot.General([]int{1}, nil, []int{axis}, nil), dtypes.Float32)
-	if rows < t.HalfRows {
-		y = Slice(y, AxisRange(0, rows))
+	y := dot.General([]int{lhs}, nil, []int{rhs}, nil)
+	if swap {
+		if half && rows < t.HalfRows {
+			y = Slice(y, AxisRange(), AxisRange(0, rows))
+		}
+		y = Transpose(y, 0, 1)
 	}
-	return y
+	return ConvertDType(y, dtypes.Float32)
 }
 
 // RMSNorm normalizes the last axis of x to a root mean square of one and scales it by weight

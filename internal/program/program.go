@@ -18,8 +18,9 @@ import (
 // Builder is what a graph is built with. Inputs come in the order in which they are declared.
 type Builder struct {
 	// G is the graph under construction.
-	G      *graph.Graph
-	inputs []shapes.Shape
+	G       *graph.Graph
+	inputs  []shapes.Shape
+	aliases [][2]int
 }
 
 // Input declares the next input of the program.
@@ -90,6 +91,7 @@ func compile(backend compute.Backend, name string, build func(b *Builder) []*gra
 	defer fence("compile "+name, &err)
 	b := &Builder{G: graph.NewGraph(backend, name)}
 	outputs := build(b)
+	b.applyAliases()
 	if err := b.G.Compile(outputs...); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}

@@ -1,0 +1,18 @@
+package backend
+
+import "github.com/omnidocs/omnidocs/qwen"
+
+// Runtime says how a model's graphs are best written for the device. The choices are measured ones; see [qwen.Traits].
+func (d *Device) Runtime() qwen.Runtime {
+	r := qwen.Runtime{Backend: d.backend, HostCache: d.IsCPU() && d.HasSharedBuffers()}
+	switch d.kind {
+	case KindGo:
+		r.ExactShapes = true // nothing is compiled
+		r.Traits.InOut = true
+	case KindXLACPU:
+		r.Traits.MulReduce = true
+		r.Traits.SwapRows, r.Traits.HalfRows = 8, 8
+		r.Traits.HalfAccumulator = true
+	}
+	return r
+}

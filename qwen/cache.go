@@ -1,0 +1,227 @@
+package qwen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+)
+
+// ErrContextLength is wrapped by the error of a prompt that does not fit the context.
+var ErrContextLength = errors.New("the context is too long")
+
+// Cache holds the keys and values of the sequences that are being written, one a slot. Its capacity grows in steps with
+// the longest of them, so that a token costs what the sequences need and not what they might. A cache belongs to one
+// goroutine.
+//
+// Where host and device share memory the host copies a token's new rows into the cache itself, which costs nothing; else
+// the programs write them and return the cache, in place where the backend can.
+type Cache struct {
+	m        *Model
+	slots    int
+	limit    int // of the capacity
+	capacity int
+	layers   []layerCache
+	length   []int32 // tokens in each slot
+	next     []int32 // position of each slot's next token
+}
+
+// layerCache is one layer's keys and values, [slots, kvHeads, capacity, headDim], with the host's view of them where shared.
+type layerCache struct {
+	keys, values         compute.Buffer
+	hostKeys, hostValues []float32
+}
+
+// NewCache makes a cache with a number of slots, each for at most limit tokens. It takes no memory until it is used.
+func (m *Model) NewCache(slots, limit int) *Cache {
+	return &Cache{
+		m: m, slots: slots, limit: min(limit, m.Spec.Text.MaxPositions), layers: make([]layerCache, m.Spec.Text.Layers),
+		length: make([]int32, slots), next: make([]int32, slots),
+	}
+}
+
+// Length counts the tokens in a slot.
+func (c *Cache) Length(slot int) int { return int(c.length[slot]) }
+
+// Limit is the number of tokens that a slot can hold.
+func (c *Cache) Limit() int { return c.limit }
+
+// Clear empties a slot.
+func (c *Cache) Clear(slot int) { c.length[slot], c.next[slot] = 0, 0 }
+
+// Close frees the memory.
+func (c *Cache) Close() error {
+	var errs []error
+	for i := range c.layers {
+		errs = append(errs, c.layers[i].free())
+	}
+	return errors.Join(errs...)
+}
+
+func (l *layerCache) free() error {
+	err := buffers{l.keys, l.values}.free()
+	*l = layerCache{}
+	return err
+}
+
+func (c *Cache) shape(capacity int) shapes.Shape {
+	t := c.m.Spec.Text
+	return shapes.Make(dtypes.Float32, c.slots, t.KVHeads, capacity, t.HeadDim)
+}
+
+// capacityStep is the least capacity, and the step up to eight times that; above, the steps are eighths of a power of two.
+const capacityStep = 256
+
+// reserve makes room for tokens in a slot.
+func (c *Cache) reserve(ctx context.Context, slot, tokens int) error {
+	if tokens > c.limit {
+		return fmt.Errorf("%w: slot %d would hold %d tokens, the limit is %d", ErrContextLength, slot, tokens, c.limit)
+	}
+	if tokens <= c.capacity {
+		return nil
+	}
+	step := capacityStep
+	for step*16 <= tokens {
+		step *= 2
+	}
+	capacity := (tokens + step - 1) / step * step
+	for i := range c.layers {
+		if err := c.grow(ctx, i, capacity); err != nil {
+			return fmt.Errorf("grow the cache to %d tokens: %w", capacity, err)
+		}
+	}
+	c.capacity = capacity
+	return nil
+}
+
+// grow gives one layer more capacity and keeps what is in it: no more than one layer is in memory twice.
+func (c *Cache) grow(ctx context.Context, layer, capacity int) error {
+	old := c.layers[layer]
+	var fresh layerCache
+	var err error
+	if c.m.runtime.HostCache {
+		fresh.keys, fresh.hostKeys, err = c.growHost(old.hostKeys, capacity)
+		if err == nil {
+			fresh.values, fresh.hostValues, err = c.growHost(old.hostValues, capacity)
+		}
+	} else {
+		fresh.keys, err = c.growDevice(ctx, old.keys, capacity)
+		if err == nil {
+			fresh.values, err = c.growDevice(ctx, old.values, capacity)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, fresh.free())
+	}
+	c.layers[layer] = fresh
+	return old.free()
+}
+
+func (c *Cache) growHost(old []float32, capacity int) (compute.Buffer, []float32, error) {
+	buffer, flat, err := c.m.runtime.Backend.NewSharedBuffer(0, c.shape(capacity))
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, ok := flat.([]float32)
+	if !ok {
+		return nil, nil, errors.Join(fmt.Errorf("a shared float32 buffer is seen as %T", flat), buffer.Finalize())
+	}
+	// The rows behind a sequence are masked, but a mask times a NaN that was in the memory is a NaN.
+	clear(rows)
+	dim := c.m.Spec.Text.HeadDim
+	for i := 0; len(old) > 0 && i < c.slots*c.m.Spec.Text.KVHeads; i++ {
+		copy(rows[i*capacity*dim:], old[i*c.capacity*dim:(i+1)*c.capacity*dim])
+	}
+	return buffer, rows, nil
+}
+
+func (c *Cache) growDevice(ctx context.Context, old compute.Buffer, capacity int) (compute.Buffer, error) {
+	if old == nil {
+		return c.m.runtime.Backend.BufferFromFlatData(0, make([]float32, c.shape(capacity).Size()), c.shape(capacity))
+	}
+	out, err := c.m.run(ctx, fmt.Sprintf("grow %d %d %d", c.slots, c.capacity, capacity), c.m.growGraph(c.slots, c.capacity, capacity), []compute.Buffer{old})
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// store puts a prompt's keys and values [kvHeads, rows, headDim], of which it frees the buffers, into a slot.
+func (c *Cache) store(ctx context.Context, layer, slot int, k, v compute.Buffer, rows int) error {
+	l := &c.layers[layer]
+	if c.m.runtime.HostCache {
+		return errors.Join(c.storeHost(l.hostKeys, slot, k, rows), c.storeHost(l.hostValues, slot, v, rows), buffers{k, v}.free())
+	}
+	return errors.Join(c.storeDevice(ctx, &l.keys, slot, k, rows), c.storeDevice(ctx, &l.values, slot, v, rows), buffers{k, v}.free())
+}
+
+func (c *Cache) storeHost(cache []float32, slot int, fresh compute.Buffer, rows int) error {
+	from, err := hostView(fresh)
+	if err != nil {
+		return err
+	}
+	t := c.m.Spec.Text
+	n := min(rows, c.capacity)
+	for head := range t.KVHeads {
+		copy(cache[(slot*t.KVHeads+head)*c.capacity*t.HeadDim:], from[head*rows*t.HeadDim:][:n*t.HeadDim])
+	}
+	return nil
+}
+
+func (c *Cache) storeDevice(ctx context.Context, cache *compute.Buffer, slot int, fresh compute.Buffer, rows int) (err error) {
+	var scratch buffers
+	defer func() { err = errors.Join(err, scratch.free()) }()
+	at, err := scratch.keep(c.m, []int32{int32(slot)})
+	if err != nil {
+		return err
+	}
+	p, err := c.m.programs.Get(fmt.Sprintf("store %d %d %d", c.slots, c.capacity, rows), c.m.storeGraph(c.slots, c.capacity, rows))
+	if err != nil {
+		return err
+	}
+	out, err := p.Run(ctx, []compute.Buffer{*cache, fresh, at}, 0)
+	if err != nil {
+		return err
+	}
+	*cache = out[0]
+	return nil
+}
+
+// append writes the new rows [slots, kvHeads, headDim] of a step behind each slot's sequence, on the host.
+func (c *Cache) append(layer int, k, v compute.Buffer) error {
+	keys, err := hostView(k)
+	if err != nil {
+		return err
+	}
+	values, err := hostView(v)
+	if err != nil {
+		return err
+	}
+	t := c.m.Spec.Text
+	l := &c.layers[layer]
+	for slot := range c.slots {
+		for head := range t.KVHeads {
+			from := (slot*t.KVHeads + head) * t.HeadDim
+			to := ((slot*t.KVHeads+head)*c.capacity + int(c.length[slot])) * t.HeadDim
+			copy(l.hostKeys[to:][:t.HeadDim], keys[from:])
+			copy(l.hostValues[to:][:t.HeadDim], values[from:])
+		}
+	}
+	return nil
+}
+
+// hostView is a float32 buffer as the host sees it, without a copy.
+func hostView(b compute.Buffer) ([]float32, error) {
+	data, err := b.Data()
+	if err != nil {
+		return nil, err
+	}
+	flat, ok := data.([]float32)
+	if !ok {
+		return nil, fmt.Errorf("a float32 buffer is seen as %T", data)
+	}
+	return flat, nil
+}

@@ -1,0 +1,109 @@
+package qwen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/compute"
+)
+
+// Draw says how a token is chosen, one a row. All slices have as many entries as there are rows.
+type Draw struct {
+	// Temperature divides the logits; 0 is greedy.
+	Temperature []float32
+	// TopK keeps the k most likely tokens, 0 all; TopP, in (0, 1], the most likely ones that have that much of the probability.
+	TopK []int32
+	TopP []float32
+	// Seed and Step, the number of the token in its answer, make the draw.
+	Seed, Step []uint32
+}
+
+// greedy says whether no row is drawn.
+func (d *Draw) greedy() bool {
+	if d == nil {
+		return true
+	}
+	for _, t := range d.Temperature {
+		if t != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Choose picks the next token of each row on the device, greedily where draw is nil.
+func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ []int32, err error) {
+	groups := []string{groupHead}
+	if m.Spec.Text.Tied {
+		groups = append(groups, groupEmbedding)
+	}
+	var out []compute.Buffer
+	if draw.greedy() {
+		out, err = m.run(ctx, fmt.Sprintf("greedy %d", h.rows), m.greedyGraph(h.rows), []compute.Buffer{h.x}, groups...)
+	} else {
+		out, err = m.sample(ctx, h, draw, groups)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("qwen: choose: %w", err)
+	}
+	tokens := make([]int32, h.rows)
+	return tokens, errors.Join(out[0].ToFlatData(tokens), out[0].Finalize())
+}
+
+func (m *Model) sample(ctx context.Context, h *Hidden, draw *Draw, groups []string) (_ []compute.Buffer, err error) {
+	var scratch buffers
+	defer func() { err = errors.Join(err, scratch.free()) }()
+	for _, column := range []any{draw.Temperature, draw.TopK, draw.TopP, draw.Seed, draw.Step} {
+		if _, err := scratch.keep(m, column, h.rows); err != nil {
+			return nil, err
+		}
+	}
+	inputs := append([]compute.Buffer{h.x}, scratch...)
+	// The declared order of a program's inputs is its own, so the weights follow.
+	return m.run(ctx, fmt.Sprintf("sample %d", h.rows), m.sampleGraph(h.rows), inputs, groups...)
+}
+
+// Logits returns the logits of all tokens of a prompt, [tokens, vocab] row by row. It is for checks against a reference:
+// reading a page needs those of the last token alone, and not on the host.
+func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (_ []float32, err error) {
+	drop := func(_ int, k, v compute.Buffer, _ int) error { return buffers{k, v}.free() }
+	x, rows, err := m.prompt(ctx, l, visual, drop)
+	if err != nil {
+		return nil, fmt.Errorf("qwen: logits: %w", err)
+	}
+	defer func() { err = errors.Join(err, x.Finalize()) }()
+	groups := []string{groupHead}
+	if m.Spec.Text.Tied {
+		groups = append(groups, groupEmbedding)
+	}
+	out, err := m.run(ctx, fmt.Sprintf("logits %d", rows), m.logitsGraph(rows), []compute.Buffer{x}, groups...)
+	if err != nil {
+		return nil, fmt.Errorf("qwen: logits: %w", err)
+	}
+	logits := make([]float32, rows*m.Spec.Text.VocabSize)
+	if err := errors.Join(out[0].ToFlatData(logits), out[0].Finalize()); err != nil {
+		return nil, fmt.Errorf("qwen: logits: %w", err)
+	}
+	return logits[:len(l.IDs)*m.Spec.Text.VocabSize], nil
+}
+
+// Rows copies an image's visual tokens to the host, [tokens, hidden] row by row, and those that go into the first text
+// layers, one slice a layer.
+func (v *Visual) Rows() (rows []float32, deepstack [][]float32, err error) {
+	fetch := func(b compute.Buffer) []float32 {
+		shape, e := b.Shape()
+		if e != nil {
+			err = errors.Join(err, e)
+			return nil
+		}
+		flat := make([]float32, shape.Size())
+		err = errors.Join(err, b.ToFlatData(flat))
+		return flat[:v.tokens*shape.Dimensions[1]]
+	}
+	rows = fetch(v.rows)
+	for _, d := range v.deepstack {
+		deepstack = append(deepstack, fetch(d))
+	}
+	return rows, deepstack, err
+}

@@ -1,0 +1,163 @@
+package qwen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/omnidocs/omnidocs/internal/bpe"
+	"github.com/omnidocs/omnidocs/internal/chat"
+	"github.com/omnidocs/omnidocs/internal/checkpoint"
+	"github.com/omnidocs/omnidocs/internal/nn"
+	"github.com/omnidocs/omnidocs/internal/program"
+)
+
+// Traits are the facts about a backend that decide how the graph is written; they change speed, not results.
+type Traits = nn.Traits
+
+// Runtime is where a model runs. Package backend makes one from a device.
+type Runtime struct {
+	// Backend holds the weights and runs the programs. It stays the caller's: Close of a model does not finalize it.
+	Backend compute.Backend
+	// Traits say how its graphs are best written.
+	Traits Traits
+	// ExactShapes is true where graphs need no compilation, so that nothing has to be padded to a common size.
+	ExactShapes bool
+	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
+	HostCache bool
+}
+
+// LoadOptions say how the weights are loaded. The zero value is float32.
+type LoadOptions struct {
+	// DType is the type of matrices and embeddings on the device: Float32 (the zero value), BFloat16 or Float16. Activations,
+	// norms and the cache are float32 whatever it is.
+	DType dtypes.DType
+	// Progress, if set, is called after each tensor with the number of weights loaded so far and in all.
+	Progress func(done, total int64)
+}
+
+// Model is a Qwen-VL checkpoint on a device. It holds no state of any request and may be used from several goroutines.
+type Model struct {
+	// Spec says what the checkpoint is.
+	Spec Spec
+	// Processor and Tokenizer are the checkpoint's own.
+	Processor *Processor
+	Tokenizer *bpe.Tokenizer
+
+	template *chat.Template
+	runtime  Runtime
+	dtype    dtypes.DType
+	weights  weights
+	programs *program.Cache
+}
+
+// Load reads a checkpoint folder onto a device: config.json, tokenizer, processor, chat template, and the weights, which are
+// held to the configuration both ways ([WeightsError]). The context is obeyed while weights are read.
+func Load(ctx context.Context, runtime Runtime, fsys fs.FS, opts LoadOptions) (*Model, error) {
+	m := &Model{runtime: runtime, dtype: opts.DType}
+	if m.dtype == dtypes.InvalidDType {
+		m.dtype = dtypes.Float32
+	}
+	if m.dtype != dtypes.Float32 && m.dtype != dtypes.BFloat16 && m.dtype != dtypes.Float16 {
+		return nil, fmt.Errorf("qwen: load: dtype %s: %w (supported: Float32, BFloat16, Float16)", m.dtype, ErrUnsupported)
+	}
+	var err error
+	if m.Spec, err = ReadSpec(fsys); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	if m.Processor, err = LoadProcessor(fsys); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	if err := m.checkProcessor(); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	tokens, err := fs.ReadFile(fsys, "tokenizer.json")
+	if err != nil {
+		return nil, fmt.Errorf("qwen: load: tokenizer.json: %w", err)
+	}
+	if m.Tokenizer, err = bpe.Load(tokens); err != nil {
+		return nil, fmt.Errorf("qwen: load: tokenizer.json: %w", err)
+	}
+	if m.template, err = chat.FromFS(fsys); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	file, err := checkpoint.Open(fsys)
+	if err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	m.Spec = tie(m.Spec, file)
+	if err := checkWeights(m.Spec, file); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	l := loader{backend: runtime.Backend, file: file, dtype: m.dtype, inOut: runtime.Traits.InOut}
+	if m.weights, err = l.load(ctx, m.Spec.groups(), opts.Progress); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	m.programs = program.NewCache(runtime.Backend)
+	return m, nil
+}
+
+// checkProcessor sees that the processor cuts patches as the vision tower takes them, and that the tokens are there.
+func (m *Model) checkProcessor() error {
+	v, p := m.Spec.Vision, m.Processor
+	if p.PatchSize() != v.PatchSize || p.MergeSize() != v.MergeSize || p.TemporalPatchSize() != v.TemporalPatchSize {
+		return fmt.Errorf("preprocessor_config.json has patch_size %d, merge_size %d, temporal_patch_size %d, config.json has %d, %d, %d",
+			p.PatchSize(), p.MergeSize(), p.TemporalPatchSize(), v.PatchSize, v.MergeSize, v.TemporalPatchSize)
+	}
+	return nil
+}
+
+// Close frees the weights and the compiled programs. No call may be under way, and none may follow.
+func (m *Model) Close() error {
+	m.programs.Close()
+	return m.weights.finalize()
+}
+
+// run compiles the program of that name on its first use and runs it on the inputs followed by the weights of the groups.
+func (m *Model) run(ctx context.Context, name string, build func(b *program.Builder) []*graph.Node, inputs []compute.Buffer, groups ...string) ([]compute.Buffer, error) {
+	p, err := m.programs.Get(name, build)
+	if err != nil {
+		return nil, err
+	}
+	all := append([]compute.Buffer{}, inputs...)
+	for _, g := range groups {
+		all = append(all, m.weights[g]...)
+	}
+	return p.Run(ctx, all)
+}
+
+// upload copies numbers to the device.
+func (m *Model) upload(flat any, dims ...int) (compute.Buffer, error) {
+	return m.runtime.Backend.BufferFromFlatData(0, flat, shapes.Make(dtypes.FromGoType(reflect.TypeOf(flat).Elem()), dims...))
+}
+
+// buffers are device buffers that live for the length of a call.
+type buffers []compute.Buffer
+
+// keep uploads numbers that are freed with the rest.
+func (b *buffers) keep(m *Model, flat any, dims ...int) (compute.Buffer, error) {
+	buffer, err := m.upload(flat, dims...)
+	if err != nil {
+		return nil, err
+	}
+	*b = append(*b, buffer)
+	return buffer, nil
+}
+
+func (b buffers) free() error {
+	var errs []error
+	for _, buffer := range b {
+		if buffer != nil {
+			errs = append(errs, buffer.Finalize())
+		}
+	}
+	return errors.Join(errs...)
+}
