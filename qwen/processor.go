@@ -17,7 +17,9 @@ const (
 	DocumentMaxTokens = 2048
 )
 
-// Bounds limits the area, in pixels, that a picture is scaled to. A zero field means the checkpoint's own limit.
+// Bounds limits the area, in pixels, that a picture is scaled to. A zero field means the checkpoint's own limit, moved
+// where it would cross the other field. Limits beyond the checkpoint's own are taken as given (transformers does so too);
+// [Processor.ClipBounds] keeps within them.
 type Bounds struct {
 	// MinPixels is the smallest area: a smaller picture is enlarged. From 1 to 2^26.
 	MinPixels int

@@ -16,7 +16,7 @@ import (
 const (
 	maxPatchSize    = 256
 	maxMergeSize    = 16
-	maxTemporalSize = 16
+	maxTemporalSize = 4
 	maxFactor       = maxPatchSize * maxMergeSize
 	maxMinPixels    = 1 << 26
 	maxMaxPixels    = 1 << 28
@@ -39,21 +39,21 @@ type processorConfig struct {
 
 // processorJSON has the keys of preprocessor_config.json that are looked at. A null is an absent key, as in Python.
 type processorJSON struct {
-	ImageProcessorType *string        `json:"image_processor_type"`
-	PatchSize          *int           `json:"patch_size"`
-	MergeSize          *int           `json:"merge_size"`
-	TemporalPatchSize  *int           `json:"temporal_patch_size"`
-	ImageMean          *perChannel    `json:"image_mean"`
-	ImageStd           *perChannel    `json:"image_std"`
-	RescaleFactor      *float64       `json:"rescale_factor"`
-	Resample           *int           `json:"resample"`
-	DoResize           *bool          `json:"do_resize"`
-	DoRescale          *bool          `json:"do_rescale"`
-	DoNormalize        *bool          `json:"do_normalize"`
-	DoConvertRGB       *bool          `json:"do_convert_rgb"`
-	MinPixels          *int           `json:"min_pixels"`
-	MaxPixels          *int           `json:"max_pixels"`
-	Size               map[string]int `json:"size"`
+	ImageProcessorType *string         `json:"image_processor_type"`
+	PatchSize          *int            `json:"patch_size"`
+	MergeSize          *int            `json:"merge_size"`
+	TemporalPatchSize  *int            `json:"temporal_patch_size"`
+	ImageMean          *perChannel     `json:"image_mean"`
+	ImageStd           *perChannel     `json:"image_std"`
+	RescaleFactor      *float64        `json:"rescale_factor"`
+	Resample           *int            `json:"resample"`
+	DoResize           *bool           `json:"do_resize"`
+	DoRescale          *bool           `json:"do_rescale"`
+	DoNormalize        *bool           `json:"do_normalize"`
+	DoConvertRGB       *bool           `json:"do_convert_rgb"`
+	MinPixels          *int            `json:"min_pixels"`
+	MaxPixels          *int            `json:"max_pixels"`
+	Size               map[string]*int `json:"size"`
 }
 
 // perChannel is one number for all channels, or one for each.
@@ -147,8 +147,8 @@ func (r processorJSON) area(plain *int, edge, old string, fallback int) int {
 		return *plain
 	}
 	for _, key := range []string{edge, old} {
-		if v, ok := r.Size[key]; ok {
-			return v
+		if v := r.Size[key]; v != nil {
+			return *v
 		}
 	}
 	return fallback
@@ -163,7 +163,7 @@ func (r processorJSON) unsupported(keys map[string]any) error {
 	if t := fieldOr(r.ImageProcessorType, ""); t != "" {
 		// The suffixes are the same processor's other backends; 2.5's was dropped for 2's, to which it was equal.
 		family := strings.TrimSuffix(strings.TrimSuffix(t, "Fast"), "Pil")
-		if family != "Qwen2VLImageProcessor" && family != "Qwen2_5_VLImageProcessor" && family != "Qwen3VLImageProcessor" {
+		if family != "Qwen2VLImageProcessor" && family != "Qwen2_5_VLImageProcessor" {
 			refuse("image_processor_type", fmt.Sprintf("%q", t), "only the Qwen-VL image processors are known")
 		}
 	}
@@ -171,8 +171,8 @@ func (r processorJSON) unsupported(keys map[string]any) error {
 		refuse("resample", v, "only 3 (bicubic) is known")
 	}
 	for _, key := range []string{"height", "width", "max_height", "max_width"} {
-		if v, ok := r.Size[key]; ok {
-			refuse("size."+key, v, "only shortest_edge and longest_edge (areas) are known")
+		if v := r.Size[key]; v != nil {
+			refuse("size."+key, *v, "only shortest_edge and longest_edge (areas) are known")
 		}
 	}
 	known := []string{"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"} // pages are always converted to RGB

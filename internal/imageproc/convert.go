@@ -7,9 +7,13 @@ import (
 	"image/color"
 )
 
+// maxRaster is the largest area of a raster, in pixels. An image.Image need not hold its pixels, so one that says it is
+// endless (image.Uniform does) costs its maker nothing.
+const maxRaster = 1 << 28
+
 // ToRGB gives the 8-bit RGB raster of any image, transparency laid over white (as transformers 5.23 does it, rounding
 // included), the samples of deeper images cut to their high byte. An *RGB comes back as it is, so the result may be
-// img itself. It fails for an image without pixels, for one whose buffer is shorter than its bounds say, and when ctx
+// img itself. It fails for an image without pixels or with more than 2^28, for one whose buffer is shorter than its bounds say, and when ctx
 // is canceled.
 //
 // A YCbCr image (JPEG) is converted as Go's color package does it, with each chroma sample repeated over its pixels.
@@ -20,11 +24,11 @@ func ToRGB(ctx context.Context, img image.Image) (*RGB, error) {
 		return nil, fmt.Errorf("%w: the image is nil", ErrEmpty)
 	}
 	b := img.Bounds()
-	if b.Empty() {
+	if b.Dx() < 1 || b.Dy() < 1 { // also where the difference overflows
 		return nil, fmt.Errorf("%w: the image is %d x %d pixels", ErrEmpty, b.Dx(), b.Dy())
 	}
-	if int64(b.Dx()) > 1<<40/int64(b.Dy()) {
-		return nil, fmt.Errorf("%w: the image is %d x %d pixels", ErrTooLarge, b.Dx(), b.Dy())
+	if b.Dx() > maxRaster/b.Dy() {
+		return nil, fmt.Errorf("%w: the image is %d x %d pixels, a raster may have %d in all", ErrTooLarge, b.Dx(), b.Dy(), maxRaster)
 	}
 	if !complete(img) {
 		return nil, fmt.Errorf("%w: the image says %d x %d pixels, its buffer holds fewer", ErrTruncated, b.Dx(), b.Dy())
@@ -94,18 +98,23 @@ func rowConverter(img image.Image) func(dst []uint8, y int) {
 		return func(dst []uint8, y int) {
 			src := m.Pix[m.PixOffset(b.Min.X, y):]
 			for ; len(dst) >= 3 && len(src) >= 4; dst, src = dst[3:], src[4:] {
-				white := 255 - src[3] // the samples are already multiplied by alpha
-				dst[0], dst[1], dst[2] = addClamped(src[0], white), addClamped(src[1], white), addClamped(src[2], white)
+				d, s := (*[3]uint8)(dst), (*[4]uint8)(src)
+				if white := 255 - s[3]; white == 0 {
+					d[0], d[1], d[2] = s[0], s[1], s[2]
+				} else { // the samples are already multiplied by alpha
+					d[0], d[1], d[2] = addClamped(s[0], white), addClamped(s[1], white), addClamped(s[2], white)
+				}
 			}
 		}
 	case *image.NRGBA:
 		return func(dst []uint8, y int) {
 			src := m.Pix[m.PixOffset(b.Min.X, y):]
 			for ; len(dst) >= 3 && len(src) >= 4; dst, src = dst[3:], src[4:] {
-				if a := src[3]; a == 255 {
-					dst[0], dst[1], dst[2] = src[0], src[1], src[2]
+				d, s := (*[3]uint8)(dst), (*[4]uint8)(src)
+				if a := s[3]; a == 255 {
+					d[0], d[1], d[2] = s[0], s[1], s[2]
 				} else {
-					dst[0], dst[1], dst[2] = overWhite(src[0], a), overWhite(src[1], a), overWhite(src[2], a)
+					d[0], d[1], d[2] = overWhite(s[0], a), overWhite(s[1], a), overWhite(s[2], a)
 				}
 			}
 		}
@@ -117,7 +126,9 @@ func rowConverter(img image.Image) func(dst []uint8, y int) {
 			}
 		}
 	case *image.YCbCr:
-		return func(dst []uint8, y int) { ycbcrRow(m, dst, y) }
+		if b.Min.X >= 0 { // else Go divides the other way, and the general path follows it
+			return func(dst []uint8, y int) { ycbcrRow(m, dst, y) }
+		}
 	case *image.Paletted:
 		var table [256][3]uint8 // an index beyond the palette stays black
 		for i, c := range m.Palette[:min(len(m.Palette), 256)] {

@@ -48,10 +48,8 @@ func (r *resizer) result(err error) (*RGB, error) {
 	return r.dst, nil
 }
 
-func (p *RGB) row(y int) []uint8 { return p.Pix[3*p.W*y:][: 3*p.W : 3*p.W] }
-
 // lanes keeps two samples in one uint64, 32 bits apart, so that one multiplication by a weight serves both. The sums are
-// offset by zero so that no lane is ever negative and none borrows from its neighbor: sums lie within ±2 * 255 units.
+// offset by zero so that no lane is ever negative and none borrows from its neighbor: sums lie within ±2 * 255 units, and with at most 22 fractional bits 10 are left for them.
 const (
 	lanes    = 0x000000ff_000000ff
 	twoLanes = 1 | 1<<32
@@ -59,7 +57,7 @@ const (
 )
 
 // clamp gives the sample for a sum in units, offset by zero.
-var clamp = func() (t [2048]uint8) {
+var clamp = func() (t [1024]uint8) {
 	for i := range t {
 		t[i] = uint8(min(max(i-zero, 0), 255))
 	}
@@ -118,28 +116,37 @@ func (r *resizer) acrossPair(s *scratch, y0, y1 int, d0, d1 []uint8) {
 	for i := range pair {
 		pair[i] = uint64(a[i]) | uint64(b[i])<<32
 	}
-	shift, bias := r.across.shift, r.across.bias()
+	low, high, bias := r.across.shift&63, (r.across.shift+32)&63, r.across.bias()
 	for x, first := range r.across.first {
 		weights := r.across.weights[x]
 		red, green, blue := bias, bias, bias
-		src := pair[3*first:][:3*len(weights)]
+		src := pair[3*first:]
+		for ; len(weights) >= 4; weights = weights[4:] { // four at a time: all of them, where a picture is enlarged
+			v, w := (*[12]uint64)(src), (*[4]int32)(weights)
+			a, b, c, d := uint64(int64(w[0])), uint64(int64(w[1])), uint64(int64(w[2])), uint64(int64(w[3]))
+			red += v[0]*a + v[3]*b + v[6]*c + v[9]*d
+			green += v[1]*a + v[4]*b + v[7]*c + v[10]*d
+			blue += v[2]*a + v[5]*b + v[8]*c + v[11]*d
+			src = src[12:]
+		}
 		for _, weight := range weights {
-			w := uint64(int64(weight))
-			red += src[0] * w
-			green += src[1] * w
-			blue += src[2] * w
+			v, w := (*[3]uint64)(src), uint64(int64(weight))
+			red += v[0] * w
+			green += v[1] * w
+			blue += v[2] * w
 			src = src[3:]
 		}
-		p, q := d0[3*x:][:3], d1[3*x:][:3]
-		p[0], q[0] = clamp[red>>shift&2047], clamp[red>>(32+shift)&2047]
-		p[1], q[1] = clamp[green>>shift&2047], clamp[green>>(32+shift)&2047]
-		p[2], q[2] = clamp[blue>>shift&2047], clamp[blue>>(32+shift)&2047]
+		p, q := (*[3]uint8)(d0[3*x:]), (*[3]uint8)(d1[3*x:])
+		p[0], q[0] = clamp[red>>low&1023], clamp[red>>high&1023]
+		p[1], q[1] = clamp[green>>low&1023], clamp[green>>high&1023]
+		p[2], q[2] = clamp[blue>>low&1023], clamp[blue>>high&1023]
 	}
 }
 
 // sumRows writes the weighted sum of rows. All have a length that is a multiple of 8.
 func sumRows(dst []uint8, rows [][]uint8, weights []int32, t taps) {
-	shift, bias := t.shift, t.bias()
+	low, high, bias := t.shift&63, (t.shift+32)&63, t.bias()
+	weights = weights[:len(rows)]
 	for x := 0; x+8 <= len(dst); x += 8 {
 		s04, s15, s26, s37 := bias, bias, bias, bias
 		for k, row := range rows {
@@ -149,10 +156,10 @@ func sumRows(dst []uint8, rows [][]uint8, weights []int32, t taps) {
 			s26 += v >> 16 & lanes * w
 			s37 += v >> 24 & lanes * w
 		}
-		d := dst[x:][:8]
-		d[0], d[4] = clamp[s04>>shift&2047], clamp[s04>>(32+shift)&2047]
-		d[1], d[5] = clamp[s15>>shift&2047], clamp[s15>>(32+shift)&2047]
-		d[2], d[6] = clamp[s26>>shift&2047], clamp[s26>>(32+shift)&2047]
-		d[3], d[7] = clamp[s37>>shift&2047], clamp[s37>>(32+shift)&2047]
+		d := (*[8]uint8)(dst[x:])
+		d[0], d[4] = clamp[s04>>low&1023], clamp[s04>>high&1023]
+		d[1], d[5] = clamp[s15>>low&1023], clamp[s15>>high&1023]
+		d[2], d[6] = clamp[s26>>low&1023], clamp[s26>>high&1023]
+		d[3], d[7] = clamp[s37>>low&1023], clamp[s37>>high&1023]
 	}
 }

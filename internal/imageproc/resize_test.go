@@ -1,10 +1,8 @@
 package imageproc
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,6 +48,3 @@ func TestResizeEqualsTorchvision(t *testing.T) {
 		})
 	}
 }
-
-var _ = png.Encode
-var _ = bytes.NewReader

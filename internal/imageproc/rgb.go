@@ -1,6 +1,7 @@
 package imageproc
 
 import (
+	"context"
 	"image"
 	"image/color"
 )
@@ -33,36 +34,39 @@ func (p *RGB) At(x, y int) color.Color {
 
 // Oriented returns the picture as the EXIF orientation o says that it is to be seen: 1 upright, 2 mirrored, 3 upside
 // down, 4 upside down and mirrored, 5 to 8 the same on their side, so that width and height are swapped. Any other o is
-// taken as 1, for which p itself is returned.
-func (p *RGB) Oriented(o int) *RGB {
-	if o <= 1 || o > 8 {
-		return p
+// taken as 1, for which p itself is returned. It fails only when ctx is canceled.
+func (p *RGB) Oriented(ctx context.Context, o int) (*RGB, error) {
+	if o <= upright || o > 8 {
+		return p, nil
 	}
 	q := NewRGB(p.W, p.H)
 	if o >= 5 {
 		q.W, q.H = p.H, p.W
 	}
-	for y := range q.H {
-		for x := range q.W {
-			sx, sy := x, y
-			switch o {
-			case 2:
-				sx = p.W - 1 - x
-			case 3:
-				sx, sy = p.W-1-x, p.H-1-y
-			case 4:
-				sy = p.H - 1 - y
-			case 5:
-				sx, sy = y, x
-			case 6: // the camera's right is up: turn a quarter clockwise
-				sx, sy = y, p.H-1-x
-			case 7:
-				sx, sy = p.W-1-y, p.H-1-x
-			case 8:
-				sx, sy = p.W-1-y, x
-			}
-			copy(q.Pix[3*(y*q.W+x):][:3], p.Pix[3*(sy*p.W+sx):][:3])
-		}
+	// Along a row of q, the source moves by step samples from start, which moves by down from row to row.
+	start, step, down := 0, 3, 3*p.W
+	if o == 2 || o == 3 || o == 7 || o == 8 { // the source's columns run backwards
+		start, step = start+3*(p.W-1), -step
 	}
-	return q
+	if o == 3 || o == 4 || o == 6 || o == 7 { // the source's rows run backwards
+		start, down = start+3*p.W*(p.H-1), -down
+	}
+	if o >= 5 {
+		step, down = down, step
+	}
+	err := ParallelRows(ctx, q.H, 3*q.W, func(lo, hi int) {
+		for y := lo; y < hi; y++ {
+			dst := q.row(y)
+			for at := start + y*down; len(dst) > 0; at += step {
+				copy(dst[:3], p.Pix[at:][:3])
+				dst = dst[3:]
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return q, nil
 }
+
+func (p *RGB) row(y int) []uint8 { return p.Pix[3*p.W*y:][: 3*p.W : 3*p.W] }
