@@ -1,0 +1,152 @@
+package textextraction
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+)
+
+// Models that need no name to be looked up.
+const (
+	// DefaultModel is the model of a config that names none. It is downloaded from the hub on first use: about 17 GB.
+	DefaultModel = "Qwen/Qwen3-VL-8B-Instruct"
+	// TinyModel is a small model of the same architecture that comes inside the library: no download, no device. It
+	// reads clean monospaced print; it is for first steps and tests, not for real documents.
+	TinyModel = "omnidocs/tiny"
+)
+
+// Config says which model an extractor runs, and where. [QwenTextPyTorchConfig] is one.
+type Config interface {
+	// check returns the config's part in every call, defaults filled in, or every fault of it.
+	check() (settings, error)
+}
+
+// QwenTextPyTorchConfig runs a Qwen-VL model in this process, one page at a time unless BatchSize says otherwise. It has
+// the fields of Python's config of this name; PyTorch itself plays no part. The zero value is usable: every zero field
+// stands for the default that its comment states.
+//
+// In JSON it has Python's names (max_new_tokens, torch_dtype), and unknown names are errors.
+type QwenTextPyTorchConfig struct {
+	// Model is a model id on the Hugging Face hub, a folder with a checkpoint, or TinyModel. Empty means DefaultModel.
+	Model string `json:"model,omitzero"`
+	// Revision is a branch, tag or commit of the model on the hub. Empty means "main". A folder has none.
+	Revision string `json:"revision,omitzero"`
+	// Device is where the model runs: "go", "xla:cpu", "cpu", "cuda" and so on, see package backend. A device named here
+	// is never replaced by another; Python falls back to the CPU without a word. Empty means the best that there is.
+	Device string `json:"device,omitzero"`
+	// TorchDtype is the type of the weights: "auto", "float32", "bfloat16" or "float16". Empty means "auto": what suits
+	// the device.
+	TorchDtype string `json:"torch_dtype,omitzero"`
+	// DeviceMap must be "" or "auto": the whole model is on Device.
+	DeviceMap string `json:"device_map,omitzero"`
+	// TrustRemoteCode is accepted for Python's sake and changes nothing: code that comes with a model is never run.
+	TrustRemoteCode bool `json:"trust_remote_code,omitzero"`
+	// UseFlashAttention must be false: the kernel of the attention is chosen for the device, not by the caller.
+	UseFlashAttention bool `json:"use_flash_attention,omitzero"`
+	// CacheDir is the folder of downloaded models, in the layout of Python's huggingface_hub. Empty means the hub's own
+	// (HF_HOME and its kin).
+	CacheDir string `json:"cache_dir,omitzero"`
+	// MaxNewTokens bounds the answer to a page, in tokens, from 256 to 32768. Zero means 8192.
+	MaxNewTokens int `json:"max_new_tokens,omitzero"`
+	// Temperature is that of sampling, from 0 to 2. Zero means greedy: the same text on every run. Python's default is
+	// 0.1, which is not.
+	Temperature float64 `json:"temperature,omitzero"`
+	// TopP keeps the most likely tokens that together have this probability, from 0 to 1. Zero means 1, all.
+	TopP float64 `json:"top_p,omitzero"`
+	// TopK keeps this many of the most likely tokens. Zero means all.
+	TopK int `json:"top_k,omitzero"`
+	// Seed makes sampling repeatable. Every page starts from it, so that a page's text does not hang on its neighbors.
+	Seed uint64 `json:"seed,omitzero"`
+	// MinPixels and MaxPixels bound the area in pixels to which a page is resized. Zero means the engine's own bounds.
+	MinPixels int `json:"min_pixels,omitzero"`
+	MaxPixels int `json:"max_pixels,omitzero"`
+	// SystemPrompt is the text of a system turn. Empty means none, as in Python. The bare prompts fail on some small
+	// models; "QwenVL Document Parser HTML format" is a system prompt that helps there.
+	SystemPrompt string `json:"system_prompt,omitzero"`
+	// BatchSize is how many pages Batch decodes together, from 1 to 1024. Zero means 1.
+	BatchSize int `json:"batch_size,omitzero"`
+	// Logger is told what is done. Nil means nobody.
+	Logger *slog.Logger `json:"-"`
+}
+
+const maxBatchSize = 1024
+
+// torchDtypes are the values of TorchDtype.
+var torchDtypes = []string{"auto", "float32", "bfloat16", "float16"}
+
+// UnmarshalJSON reads a config with Python's names. Unknown names are errors; null leaves a field at its default.
+func (c *QwenTextPyTorchConfig) UnmarshalJSON(data []byte) error {
+	type plain QwenTextPyTorchConfig // without this method
+	read := plain(*c)
+	if err := unmarshalStrict(data, &read); err != nil {
+		return fmt.Errorf("textextraction: QwenTextPyTorchConfig: %w", err)
+	}
+	*c = QwenTextPyTorchConfig(read)
+	return nil
+}
+
+func (c QwenTextPyTorchConfig) withDefaults() QwenTextPyTorchConfig {
+	if c.Model == "" {
+		c.Model = DefaultModel
+	}
+	if c.TorchDtype == "" {
+		c.TorchDtype = "auto"
+	}
+	if c.MaxNewTokens == 0 {
+		c.MaxNewTokens = defaultNewTokens
+	}
+	if c.BatchSize == 0 {
+		c.BatchSize = 1
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// validate returns every fault of a config whose defaults are filled in.
+func (c QwenTextPyTorchConfig) validate() error {
+	var f faults
+	f.check(slices.Contains(torchDtypes, c.TorchDtype), "TorchDtype", c.TorchDtype,
+		"is not one of "+strings.Join(torchDtypes, ", "))
+	f.check(c.DeviceMap == "" || c.DeviceMap == "auto", "DeviceMap", c.DeviceMap,
+		`is not supported; leave it empty or "auto", and name the device in Device`)
+	f.check(!c.UseFlashAttention, "UseFlashAttention", c.UseFlashAttention,
+		"is not supported; the attention kernel is chosen for the device, leave it false")
+	f.check(c.MaxNewTokens >= minConfigNewTokens && c.MaxNewTokens <= maxNewTokens, "MaxNewTokens", c.MaxNewTokens,
+		fmt.Sprintf("is outside %d to %d; Options.MaxNewTokens may be smaller", minConfigNewTokens, maxNewTokens))
+	checkSampling(&f, c.sampling())
+	checkPixels(&f, c.MinPixels, c.MaxPixels)
+	f.check(c.BatchSize >= 1 && c.BatchSize <= maxBatchSize, "BatchSize", c.BatchSize,
+		fmt.Sprintf("is outside 1 to %d", maxBatchSize))
+	return f.err("QwenTextPyTorchConfig")
+}
+
+func (c QwenTextPyTorchConfig) sampling() Sampling {
+	return Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, Seed: c.Seed}
+}
+
+func (c QwenTextPyTorchConfig) check() (settings, error) {
+	c = c.withDefaults()
+	return settings{
+		config:    "QwenTextPyTorchConfig",
+		batchSize: c.BatchSize,
+		options: Options{
+			SystemPrompt: c.SystemPrompt,
+			MaxNewTokens: c.MaxNewTokens,
+			MinPixels:    c.MinPixels,
+			MaxPixels:    c.MaxPixels,
+			Sampling:     c.sampling(),
+		},
+	}, c.validate()
+}
+
+// unmarshalStrict is json.Unmarshal that refuses names that v does not have, as pydantic's extra="forbid" does.
+func unmarshalStrict(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	return dec.Decode(v)
+}

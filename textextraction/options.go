@@ -1,0 +1,104 @@
+package textextraction
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/omnidocs/omnidocs/backend"
+)
+
+// Sampling says how tokens are drawn. The zero value is greedy decoding; as a field of [Options] it means the config's.
+type Sampling = backend.Sampling
+
+// Greedy is an explicit greedy [Sampling], for single calls on an extractor whose config samples: its temperature is 0,
+// and unlike the zero value it is not mistaken for "as the config says".
+var Greedy = Sampling{TopK: 1}
+
+// Bounds of fields, Python's where Python has them.
+const (
+	minConfigNewTokens = 256
+	maxNewTokens       = 32768
+	defaultNewTokens   = 8192
+	maxTemperature     = 2
+)
+
+// Options are the choices of one call. The zero value asks for Markdown, with everything else as the extractor's config
+// says.
+type Options struct {
+	// Format is the markup to write. The zero value is Markdown.
+	Format Format
+	// Prompt is the text of the user's turn. Empty means the format's own, see [Format.Prompt]. The answer is cleaned
+	// as Format says, whatever the prompt.
+	Prompt string
+	// SystemPrompt is the text of the system's turn. Empty means the config's.
+	SystemPrompt string
+	// MaxNewTokens bounds the answer, in tokens, from 1 to 32768. Zero means the config's.
+	MaxNewTokens int
+	// MinPixels and MaxPixels bound the area in pixels to which the page is resized. Zero means the config's.
+	MinPixels, MaxPixels int
+	// Sampling says how tokens are drawn. The zero value means the config's; see [Greedy].
+	Sampling Sampling
+}
+
+// settings are a config's part in every call: the values that zero fields of Options stand for.
+type settings struct {
+	config    string // the config's type, for messages
+	batchSize int    // pages decoded together
+	options   Options
+}
+
+// request is one call's options, with nothing left open.
+func (s settings) resolve(o Options) (Options, error) {
+	if err := o.validate(); err != nil {
+		return Options{}, err
+	}
+	if o.Prompt == "" {
+		o.Prompt = o.Format.Prompt()
+	}
+	if o.SystemPrompt == "" {
+		o.SystemPrompt = s.options.SystemPrompt
+	}
+	if o.MaxNewTokens == 0 {
+		o.MaxNewTokens = s.options.MaxNewTokens
+	}
+	if o.MinPixels == 0 {
+		o.MinPixels = s.options.MinPixels
+	}
+	if o.MaxPixels == 0 {
+		o.MaxPixels = s.options.MaxPixels
+	}
+	if o.Sampling == (Sampling{}) {
+		o.Sampling = s.options.Sampling
+	}
+	// Each bound may be fine by itself, and the call's still not fit the config's.
+	var f faults
+	checkPixels(&f, o.MinPixels, o.MaxPixels)
+	return o, f.err("Options over " + s.config)
+}
+
+// validate returns every fault of the options.
+func (o Options) validate() error {
+	if err := o.Format.check(); err != nil {
+		return err
+	}
+	var f faults
+	f.check(o.MaxNewTokens >= 0 && o.MaxNewTokens <= maxNewTokens, "MaxNewTokens", o.MaxNewTokens,
+		fmt.Sprintf("is outside 1 to %d (0 means the config's)", maxNewTokens))
+	checkPixels(&f, o.MinPixels, o.MaxPixels)
+	checkSampling(&f, o.Sampling)
+	return f.err("Options")
+}
+
+func checkPixels(f *faults, minPixels, maxPixels int) {
+	f.check(minPixels >= 0, "MinPixels", minPixels, "is negative (0 means the default)")
+	f.check(maxPixels >= 0, "MaxPixels", maxPixels, "is negative (0 means the default)")
+	f.check(minPixels <= 0 || maxPixels <= 0 || minPixels <= maxPixels, "MinPixels", minPixels,
+		fmt.Sprintf("is more than MaxPixels, %d", maxPixels))
+}
+
+func checkSampling(f *faults, s Sampling) {
+	f.check(s.Temperature >= 0 && s.Temperature <= maxTemperature, "Temperature", s.Temperature,
+		fmt.Sprintf("is outside 0 to %d (0 is greedy)", maxTemperature))
+	f.check(s.TopP >= 0 && s.TopP <= 1, "TopP", s.TopP, "is outside 0 to 1 (0 means 1, all tokens)")
+	f.check(s.TopK >= 0 && s.TopK <= math.MaxInt32, "TopK", s.TopK, "is outside 0 to 2147483647 (0 means all tokens)")
+}

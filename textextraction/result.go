@@ -1,0 +1,187 @@
+package textextraction
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/omnidocs/omnidocs/backend"
+)
+
+// FinishReason says why a page's text ended.
+type FinishReason = backend.FinishReason
+
+// The reasons.
+const (
+	// FinishStop means that the model ended its answer itself.
+	FinishStop = backend.FinishStop
+	// FinishLength means that the answer reached the bound on its tokens: the text is cut short.
+	FinishLength = backend.FinishLength
+	// FinishCanceled means that the context ended; the text is what there was by then.
+	FinishCanceled = backend.FinishCanceled
+)
+
+// ExtractResult is the text of one page: all that Python's TextOutput has, and how the text came to be.
+//
+// In JSON it has Python's names. Unknown names are errors, and WordCount and ContentLength are counted when they are not
+// there, so that what Python's TextOutput.model_dump_json writes can be read too.
+type ExtractResult struct {
+	// Content is the text in Format, cleaned of the model's coordinates, see [Clean].
+	Content string `json:"content"`
+	// Format is the markup of Content.
+	Format Format `json:"format"`
+	// RawOutput is what the model wrote.
+	RawOutput string `json:"raw_output"`
+	// PlainText is the text without markup, see [PlainText].
+	PlainText string `json:"plain_text"`
+	// ImageWidth and ImageHeight are the size of the source image in pixels.
+	ImageWidth  int `json:"image_width,omitzero"`
+	ImageHeight int `json:"image_height,omitzero"`
+	// ModelName is the id or folder of the model. (Python has "Qwen3-VL (QwenTextPyTorchConfig)" here.)
+	ModelName string `json:"model_name,omitzero"`
+	// Revision is the model's revision, where one is known.
+	Revision string `json:"revision,omitzero"`
+
+	// WordCount counts the words of PlainText, or of Content if that is empty, divided at Unicode white space.
+	WordCount int `json:"word_count"`
+	// ContentLength counts the code points of Content.
+	ContentLength int `json:"content_length"`
+
+	// FinishReason says why the text ended.
+	FinishReason FinishReason `json:"finish_reason,omitzero"`
+	// Truncated is set when the text ended before the model ended it: at the bound on tokens, or by cancellation.
+	Truncated bool `json:"truncated"`
+	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
+	PromptTokens int `json:"prompt_tokens"`
+	VisualTokens int `json:"visual_tokens"`
+	// CompletionTokens counts the tokens of RawOutput.
+	CompletionTokens int `json:"completion_tokens"`
+	// Timings says where the time went.
+	Timings Timings `json:"timings"`
+	// Device is what the page ran on, for example "go", "xla:cpu" or "cuda".
+	Device string `json:"device,omitzero"`
+	// DType is the type of the weights that it ran with, for example "bfloat16".
+	DType string `json:"dtype,omitzero"`
+}
+
+// NewExtractResult returns the result for what a model wrote: RawOutput, and what follows from it. Everything else is
+// left to the caller. It is for implementations of [TextExtractor]. Bytes of raw that are not UTF-8 become U+FFFD.
+func NewExtractResult(raw string, format Format) *ExtractResult {
+	raw = strings.ToValidUTF8(raw, "\uFFFD")
+	r := &ExtractResult{
+		Format:    format,
+		RawOutput: raw,
+		Content:   Clean(raw, format),
+		PlainText: PlainText(raw, format),
+	}
+	r.WordCount, r.ContentLength = r.countWords(), r.countLength()
+	return r
+}
+
+func (r *ExtractResult) countWords() int {
+	text := r.PlainText
+	if text == "" {
+		text = r.Content
+	}
+	return len(strings.FieldsFunc(text, isSpace))
+}
+
+func (r *ExtractResult) countLength() int { return utf8.RuneCountInString(r.Content) }
+
+// UnmarshalJSON reads what json.Marshal writes for a result, and what Python writes for a TextOutput.
+func (r *ExtractResult) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil // as encoding/json asks of every UnmarshalJSON
+	}
+	type plain ExtractResult // without this method
+	read := struct {
+		// Pointers tell a field that is not there from one that is zero; being less deep they win over plain's.
+		Content       *string `json:"content"`
+		Format        *Format `json:"format"`
+		WordCount     *int    `json:"word_count"`
+		ContentLength *int    `json:"content_length"`
+		plain
+	}{}
+	if err := unmarshalStrict(data, &read); err != nil {
+		return fmt.Errorf("textextraction: ExtractResult: %w", err)
+	}
+	if read.Content == nil || read.Format == nil {
+		return errors.New("textextraction: ExtractResult: content and format must be there")
+	}
+	if read.ImageWidth < 0 || read.ImageHeight < 0 {
+		return fmt.Errorf("textextraction: ExtractResult: image of %dx%d pixels", read.ImageWidth, read.ImageHeight)
+	}
+	got := ExtractResult(read.plain)
+	got.Content, got.Format = *read.Content, *read.Format
+	got.WordCount, got.ContentLength = got.countWords(), got.countLength()
+	if read.WordCount != nil {
+		got.WordCount = *read.WordCount
+	}
+	if read.ContentLength != nil {
+		got.ContentLength = *read.ContentLength
+	}
+	*r = got
+	return nil
+}
+
+// Timings are the wall-clock times of a page's stages. Pages that ran together share the time of their common calls. In
+// JSON they are seconds.
+type Timings struct {
+	// Preprocess is the resizing and cutting of the image into patches, and the tokenizing of the prompt.
+	Preprocess time.Duration
+	// Encode is the vision tower.
+	Encode time.Duration
+	// Prefill is the prompt's pass through the text tower, to the first token.
+	Prefill time.Duration
+	// Decode is all tokens after the first.
+	Decode time.Duration
+	// Total is from the request to its last token.
+	Total time.Duration
+}
+
+// seconds is Timings in JSON.
+type seconds struct {
+	Preprocess float64 `json:"preprocess"`
+	Encode     float64 `json:"encode"`
+	Prefill    float64 `json:"prefill"`
+	Decode     float64 `json:"decode"`
+	Total      float64 `json:"total"`
+}
+
+// MarshalJSON writes seconds.
+func (t Timings) MarshalJSON() ([]byte, error) {
+	return json.Marshal(seconds{t.Preprocess.Seconds(), t.Encode.Seconds(), t.Prefill.Seconds(), t.Decode.Seconds(),
+		t.Total.Seconds()})
+}
+
+// UnmarshalJSON reads seconds.
+func (t *Timings) UnmarshalJSON(data []byte) error {
+	var s seconds
+	if err := unmarshalStrict(data, &s); err != nil {
+		return err
+	}
+	var got Timings
+	for _, f := range []struct {
+		to   *time.Duration
+		from float64
+		name string
+	}{
+		{&got.Preprocess, s.Preprocess, "preprocess"},
+		{&got.Encode, s.Encode, "encode"},
+		{&got.Prefill, s.Prefill, "prefill"},
+		{&got.Decode, s.Decode, "decode"},
+		{&got.Total, s.Total, "total"},
+	} {
+		ns := math.Round(f.from * float64(time.Second))
+		if math.Abs(ns) >= math.MaxInt64 {
+			return fmt.Errorf("timings: %s: %g seconds is too long", f.name, f.from)
+		}
+		*f.to = time.Duration(ns)
+	}
+	*t = got
+	return nil
+}
