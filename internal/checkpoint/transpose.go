@@ -6,12 +6,12 @@ const (
 	// A worker reads tileRows rows at a time, as many columns of them as
 	// tileBytes hold, so that each column ends in memory as one run of
 	// tileRows elements.
-	tileRows  = 128
+	tileRows  = 256
 	tileBytes = 2 << 20
-	// Inside, blocks of blockSide × blockSide elements go through an array
-	// that the L1 cache holds: reading whole columns would visit addresses
-	// that are a power of two apart, which fall into the same cache set.
-	blockSide = 32
+	// Inside, stripCols columns at a time go through an array that the L1
+	// cache holds: reading whole columns would visit addresses that are a
+	// power of two apart, which fall into the same cache set.
+	stripCols = 32
 )
 
 // transpose reads the matrix t, [rows, cols], into dst, [cols, rows].
@@ -60,22 +60,33 @@ func (p tile) read(s *shard, t Tensor, buf []byte) error {
 // storeTransposed converts the tile in buf and stores it in dst, whose rows
 // have stride elements.
 func storeTransposed[T uint16 | float32](dst []T, stride int, p tile, buf []byte, width int, convert func(dst []T, src []byte)) {
-	var block [blockSide][blockSide]T
+	var strip [tileRows][stripCols]T
 	line := p.cols * width
-	for col := 0; col < p.cols; col += blockSide {
-		cols := min(blockSide, p.cols-col)
-		for row := 0; row < p.rows; row += blockSide {
-			rows := min(blockSide, p.rows-row)
-			for r := range rows {
-				convert(block[r][:cols], buf[(row+r)*line+col*width:])
-			}
-			for c := range cols {
-				at := (p.col+col+c)*stride + p.row + row
-				out := dst[at : at+rows]
-				for r := range out {
-					out[r] = block[r&(blockSide-1)][c]
-				}
+	for col := 0; col < p.cols; col += stripCols {
+		cols := min(stripCols, p.cols-col)
+		for r := range p.rows {
+			convert(strip[r][:cols], buf[r*line+col*width:])
+		}
+		out := dst[(p.col+col)*stride+p.row:]
+		c := 0
+		for ; c+4 <= cols; c += 4 {
+			storeColumns(out[c*stride:], stride, strip[:p.rows], c)
+		}
+		for ; c < cols; c++ {
+			for r := range p.rows {
+				out[c*stride+r] = strip[r][c]
 			}
 		}
+	}
+}
+
+// storeColumns stores columns c to c+3 of strip as rows of dst. Four at once
+// share the work of finding a row.
+func storeColumns[T uint16 | float32](dst []T, stride int, strip [][stripCols]T, c int) {
+	n := len(strip)
+	d0, d1, d2, d3 := dst[:n], dst[stride:][:n], dst[2*stride:][:n], dst[3*stride:][:n]
+	for r := range strip {
+		s := strip[r][c : c+4 : c+4]
+		d0[r], d1[r], d2[r], d3[r] = s[0], s[1], s[2], s[3]
 	}
 }
