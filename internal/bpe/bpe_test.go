@@ -1,7 +1,6 @@
 package bpe_test
 
 import (
-	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
@@ -277,19 +276,13 @@ func TestConcurrent(t *testing.T) {
 
 // TestIgnoreMerges: with ignore_merges a piece that is a token is that token, whatever the merges would make of it.
 func TestIgnoreMerges(t *testing.T) {
-	data, err := os.ReadFile("testdata/bytes/tokenizer.json")
-	require.NoError(t, err)
-	data = bytes.Replace(data, []byte(`"vocab":{`), []byte(`"vocab":{"Ġcaf":300,`), 1)
-	data = bytes.Replace(data, []byte(`"vocab": {`), []byte(`"vocab": {"Ġcaf":300,`), 1)
 	for _, ignore := range []bool{false, true} {
-		with := bytes.Replace(data, []byte(`"ignore_merges": false`), fmt.Appendf(nil, `"ignore_merges": %v`, ignore), 1)
-		with = bytes.Replace(with, []byte(`"ignore_merges":false`), fmt.Appendf(nil, `"ignore_merges":%v`, ignore), 1)
-		tok, err := bpe.Load(with)
+		tok, err := bpe.Load(edited(t, map[string]any{"model.vocab.Ġcaf": 256, "model.ignore_merges": ignore, "added_tokens": nil}))
 		require.NoError(t, err)
 		ids, err := tok.Encode(" caf")
 		require.NoError(t, err)
 		if ignore {
-			require.Equal(t, []int32{300}, ids)
+			require.Equal(t, []int32{256}, ids)
 		} else {
 			require.Len(t, ids, 4)
 		}

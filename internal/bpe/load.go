@@ -6,24 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 )
 
 // maxID bounds the ids of a file, so that a made-up one cannot ask for all memory. The families use 0.25 million.
 const maxID = 1 << 22
 
-// file is the part of tokenizer.json that is read; a key that is not here is refused.
-type file struct {
-	Version       string          `json:"version"`
-	Truncation    json.RawMessage `json:"truncation"`
-	Padding       json.RawMessage `json:"padding"`
-	AddedTokens   []addedToken    `json:"added_tokens"`
-	Normalizer    json.RawMessage `json:"normalizer"`
-	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
-	PostProcessor json.RawMessage `json:"post_processor"`
-	Decoder       json.RawMessage `json:"decoder"`
-	Model         json.RawMessage `json:"model"`
-}
+// The keys of tokenizer.json and of its model; another one is refused.
+var (
+	fileKeys  = []string{"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model"}
+	modelKeys = []string{
+		"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges",
+		"vocab", "merges",
+	}
+)
 
 type addedToken struct {
 	ID         int32  `json:"id"`
@@ -35,17 +30,14 @@ type addedToken struct {
 	Special    bool   `json:"special"`
 }
 
+// model is the small part of the model.
 type model struct {
-	Type                    string          `json:"type"`
-	Dropout                 float64         `json:"dropout"`
-	UnkToken                string          `json:"unk_token"` // never used: every byte has a token
-	ContinuingSubwordPrefix string          `json:"continuing_subword_prefix"`
-	EndOfWordSuffix         string          `json:"end_of_word_suffix"`
-	FuseUnk                 bool            `json:"fuse_unk"`
-	ByteFallback            bool            `json:"byte_fallback"`
-	IgnoreMerges            bool            `json:"ignore_merges"`
-	Vocab                   json.RawMessage `json:"vocab"`
-	Merges                  json.RawMessage `json:"merges"`
+	Type                    string
+	Dropout                 float64
+	ContinuingSubwordPrefix string
+	EndOfWordSuffix         string
+	ByteFallback            bool
+	IgnoreMerges            bool
 }
 
 // Load reads the contents of a tokenizer.json. It refuses, naming key and value, whatever in it would change ids or
@@ -59,34 +51,52 @@ func Load(data []byte) (*Tokenizer, error) {
 }
 
 func load(data []byte) (*Tokenizer, error) {
-	var f file
-	if err := strict(data, &f); err != nil {
+	f, err := object(data, fileKeys)
+	if err != nil {
 		return nil, err
+	}
+	if v := f["version"]; !isNull(v) && string(v) != `"1.0"` {
+		return nil, fmt.Errorf("version %s is not supported, only \"1.0\"", v)
 	}
 	t := &Tokenizer{seed: maphash.MakeSeed()}
 	t.pool.New = func() any { return &workspace{} }
 	if err := errors.Join(
-		t.readNormalizer(f.Normalizer), t.readPreTokenizer(f.PreTokenizer),
-		checkPostProcessor(f.PostProcessor), checkDecoder(f.Decoder),
+		t.readNormalizer(f["normalizer"]), t.readPreTokenizer(f["pre_tokenizer"]),
+		checkPostProcessor(f["post_processor"]), checkDecoder(f["decoder"]),
 	); err != nil {
 		return nil, err
 	}
-	if err := t.readModel(f.Model); err != nil {
+	if err := t.readModel(f["model"]); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	if err := t.readAdded(f.AddedTokens); err != nil {
+	if err := t.readAdded(f["added_tokens"]); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)
 	}
 	return t, nil
 }
 
 func (t *Tokenizer) readModel(data json.RawMessage) error {
-	var m model
 	if isNull(data) {
 		return errors.New("missing")
 	}
-	if err := strict(data, &m); err != nil {
+	parts, err := object(data, modelKeys)
+	if err != nil {
 		return err
+	}
+	var m model
+	for _, small := range []struct {
+		key  string
+		into any
+	}{
+		{"type", &m.Type}, {"dropout", &m.Dropout}, {"continuing_subword_prefix", &m.ContinuingSubwordPrefix},
+		{"end_of_word_suffix", &m.EndOfWordSuffix}, {"byte_fallback", &m.ByteFallback}, {"ignore_merges", &m.IgnoreMerges},
+	} { // unk_token and fuse_unk have no effect, because every byte has a token
+		if isNull(parts[small.key]) {
+			continue
+		}
+		if err := json.Unmarshal(parts[small.key], small.into); err != nil {
+			return fmt.Errorf("%s: %w", small.key, err)
+		}
 	}
 	switch {
 	case m.Type != "BPE":
@@ -101,7 +111,7 @@ func (t *Tokenizer) readModel(data json.RawMessage) error {
 		return errors.New("byte_fallback true is not supported, only false")
 	}
 	t.ignoreMerges = m.IgnoreMerges
-	v, err := readVocab(m.Vocab)
+	v, err := readVocab(parts["vocab"])
 	if err != nil {
 		return fmt.Errorf("vocab: %w", err)
 	}
@@ -121,7 +131,7 @@ func (t *Tokenizer) readModel(data json.RawMessage) error {
 		}
 		t.byteID[b] = id
 	}
-	if t.merges, err = readMerges(m.Merges, t.ids); err != nil {
+	if t.merges, err = readMerges(parts["merges"], t.ids); err != nil {
 		return fmt.Errorf("merges: %w", err)
 	}
 	return nil
@@ -152,7 +162,14 @@ func (t *Tokenizer) spellOut(first int) {
 	}
 }
 
-func (t *Tokenizer) readAdded(tokens []addedToken) error {
+func (t *Tokenizer) readAdded(data json.RawMessage) error {
+	var tokens []addedToken
+	if !isNull(data) {
+		if err := strict(data, &tokens); err != nil {
+			return err
+		}
+	}
+	next := int32(len(t.ids)) // the id that the reference gives, whatever the file says
 	for _, a := range tokens {
 		switch {
 		case a.SingleWord:
@@ -161,12 +178,15 @@ func (t *Tokenizer) readAdded(tokens []addedToken) error {
 			return fmt.Errorf("%q: lstrip true is not supported", a.Content)
 		case a.RStrip:
 			return fmt.Errorf("%q: rstrip true is not supported", a.Content)
-		case a.ID < 0 || a.ID >= maxID:
-			return fmt.Errorf("%q: id %d is not between 0 and %d", a.Content, a.ID, maxID-1)
 		}
-		if id, ok := t.ids[a.Content]; ok && id != a.ID {
-			return fmt.Errorf("%q: id %d, but it has id %d already", a.Content, a.ID, id)
+		id, ok := t.ids[a.Content]
+		if !ok {
+			id = next
 		}
+		if a.ID != id {
+			return fmt.Errorf("%q: id %d where %d is wanted: added tokens follow the vocabulary without a gap, or are in it", a.Content, a.ID, id)
+		}
+		next = max(next, a.ID+1)
 		t.grow(a.ID)
 		if t.known[a.ID] && t.token[a.ID] != a.Content {
 			return fmt.Errorf("%q: id %d is that of %q already", a.Content, a.ID, t.token[a.ID])
@@ -192,9 +212,6 @@ func strict(data []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		if errors.Is(err, io.EOF) {
-			return errors.New("the file is empty")
-		}
 		return err
 	}
 	if rest := bytes.TrimSpace(data[d.InputOffset():]); len(rest) > 0 {
@@ -204,36 +221,3 @@ func strict(data []byte, v any) error {
 }
 
 func isNull(data json.RawMessage) bool { return len(data) == 0 || string(data) == "null" }
-
-// quoted reads the JSON string at the start of b and returns what follows it. b is valid JSON.
-func quoted(b, buf []byte) (text, rest []byte, err error) {
-	if len(b) == 0 || b[0] != '"' {
-		return nil, nil, fmt.Errorf("a string is wanted where there is %.20q", b)
-	}
-	end := bytes.IndexByte(b[1:], '"') + 1
-	if end > 0 && bytes.IndexByte(b[:end], '\\') < 0 {
-		return append(buf[:0], b[1:end]...), b[end+1:], nil
-	}
-	for end = 1; end < len(b) && b[end] != '"'; end++ {
-		if b[end] == '\\' {
-			end++
-		}
-	}
-	if end >= len(b) {
-		return nil, nil, errors.New("a string without an end")
-	}
-	var s string
-	if err := json.Unmarshal(b[:end+1], &s); err != nil {
-		return nil, nil, err
-	}
-	return append(buf[:0], s...), b[end+1:], nil
-}
-
-// after returns b without white space at its start, and without the character c (and white space) if it is there.
-func after(b []byte, c byte) (rest []byte, found bool) {
-	b = bytes.TrimLeft(b, " \t\r\n")
-	if len(b) == 0 || b[0] != c {
-		return b, false
-	}
-	return bytes.TrimLeft(b[1:], " \t\r\n"), true
-}
