@@ -21,7 +21,9 @@ type Visual struct {
 func (v *Visual) Tokens() int { return v.tokens }
 
 // Close frees the rows.
-func (v *Visual) Close() error { return buffers(append([]compute.Buffer{v.rows}, v.deepstack...)).free() }
+func (v *Visual) Close() error {
+	return buffers(append([]compute.Buffer{v.rows}, v.deepstack...)).free()
+}
 
 // bucket rounds a number of rows up so that few shapes are compiled: to a multiple of an eighth of the power of two below
 // it, and of 64, which wastes an eighth at most of anything large.

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,7 +230,7 @@ func computeCase(ctx context.Context, m *qwen.Model, images []image.Image, promp
 	return got, nil
 }
 
-// greedy writes tokens until there are enough of them, whatever they are.
+// greedy writes tokens until there are enough of them or one ends the answer, which is kept, as transformers does.
 func greedy(ctx context.Context, m *qwen.Model, l *qwen.Layout, visuals []*qwen.Visual, newTokens int) (tokens []int32, err error) {
 	cache := m.NewCache(1, len(l.IDs)+newTokens)
 	defer func() { err = errors.Join(err, cache.Close()) }()
@@ -242,7 +243,7 @@ func greedy(ctx context.Context, m *qwen.Model, l *qwen.Layout, visuals []*qwen.
 		if err := errors.Join(err, h.Close()); err != nil {
 			return nil, err
 		}
-		if tokens = append(tokens, next[0]); len(tokens) == newTokens {
+		if tokens = append(tokens, next[0]); len(tokens) == newTokens || slices.Contains(m.Spec.EOS, next[0]) {
 			return tokens, nil
 		}
 		if h, err = m.Step(ctx, cache, next, []bool{true}); err != nil {

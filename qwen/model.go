@@ -85,6 +85,9 @@ func Load(ctx context.Context, runtime Runtime, fsys fs.FS, opts LoadOptions) (*
 	if m.Tokenizer, err = bpe.Load(tokens); err != nil {
 		return nil, fmt.Errorf("qwen: load: tokenizer.json: %w", err)
 	}
+	if err := m.checkTokens(); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
 	if m.template, err = chat.FromFS(fsys); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
@@ -112,6 +115,25 @@ func (m *Model) checkProcessor() error {
 		return fmt.Errorf("preprocessor_config.json has patch_size %d, merge_size %d, temporal_patch_size %d, config.json has %d, %d, %d",
 			p.PatchSize(), p.MergeSize(), p.TemporalPatchSize(), v.PatchSize, v.MergeSize, v.TemporalPatchSize)
 	}
+	return nil
+}
+
+// endOfTurn ends an answer in Qwen's chat format. It counts where a checkpoint names no eos_token_id.
+const endOfTurn = "<|im_end|>"
+
+// checkTokens sees that the tokens of the configuration exist.
+func (m *Model) checkTokens() error {
+	if _, ok := m.Tokenizer.Token(m.Spec.ImageToken); !ok {
+		return fmt.Errorf("tokenizer.json has no token %d, which config.json names as image_token_id", m.Spec.ImageToken)
+	}
+	if len(m.Spec.EOS) > 0 {
+		return nil
+	}
+	id, ok := m.Tokenizer.ID(endOfTurn)
+	if !ok {
+		return fmt.Errorf("no eos_token_id in config.json or generation_config.json, and no %s in tokenizer.json", endOfTurn)
+	}
+	m.Spec.EOS = []int32{id}
 	return nil
 }
 

@@ -1,0 +1,156 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/omnidocs/omnidocs/qwen"
+)
+
+// page is the state of one request: what it has written and how it goes on.
+type page struct {
+	request  Request
+	index    int
+	tokens   []int32
+	limit    int // of tokens
+	finish   FinishReason
+	prompt   int
+	visual   int
+	timings  Timings
+	decoding time.Time // when the first token was there
+}
+
+func newPage(r Request, index int) (*page, error) {
+	if r.Image == nil {
+		return nil, errors.New("backend: the request has no image")
+	}
+	if err := r.Sampling.validate(); err != nil {
+		return nil, err
+	}
+	if r.MaxNewTokens < 0 {
+		return nil, fmt.Errorf("backend: MaxNewTokens is %d, want 1 or more, or 0 for %d", r.MaxNewTokens, defaultMaxNewTokens)
+	}
+	limit := r.MaxNewTokens
+	if limit == 0 {
+		limit = defaultMaxNewTokens
+	}
+	return &page{request: r, index: index, limit: limit}, nil
+}
+
+func (s Sampling) validate() error {
+	var errs []error
+	if !(s.Temperature >= 0) || math.IsInf(s.Temperature, 0) {
+		errs = append(errs, fmt.Errorf("backend: Temperature is %g, want 0 (greedy) or more", s.Temperature))
+	}
+	if s.TopK < 0 || s.TopK > math.MaxInt32 {
+		errs = append(errs, fmt.Errorf("backend: TopK is %d, want 1 or more, or 0 for all tokens", s.TopK))
+	}
+	if !(s.TopP >= 0 && s.TopP <= 1) {
+		errs = append(errs, fmt.Errorf("backend: TopP is %g, want more than 0 and at most 1, or 0 for 1", s.TopP))
+	}
+	return errors.Join(errs...)
+}
+
+// start reads the page up to its first token: processor, prompt, vision tower, prefill.
+func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot int) (err error) {
+	lap := stopwatch()
+	bounds := m.Processor.DocumentBounds()
+	if p.request.MinPixels > 0 || p.request.MaxPixels > 0 {
+		bounds = qwen.Bounds{MinPixels: p.request.MinPixels, MaxPixels: p.request.MaxPixels}
+	}
+	patches, err := m.Processor.Process(ctx, p.request.Image, bounds)
+	if err != nil {
+		return err
+	}
+	layout, err := m.Layout(qwen.Prompt{System: p.request.System, Text: p.request.Prompt}, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
+	if err != nil {
+		return err
+	}
+	p.prompt, p.visual = len(layout.IDs), patches.VisualTokens()
+	if p.prompt >= cache.Limit() {
+		return fmt.Errorf("%w: the prompt has %d tokens, %d of them for the image, and the limit is %d with the answer: give a smaller MaxPixels or a larger MaxModelLen",
+			qwen.ErrContextLength, p.prompt, p.visual, cache.Limit())
+	}
+	p.limit = min(p.limit, cache.Limit()-p.prompt)
+	p.timings.Preprocess = lap()
+
+	visual, err := m.Encode(ctx, patches)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, visual.Close()) }()
+	p.timings.Encode = lap()
+
+	h, err := m.Prefill(ctx, layout, []*qwen.Visual{visual}, cache, slot)
+	if err != nil {
+		return err
+	}
+	first, err := m.Choose(ctx, h, draw([]*page{p}))
+	if err := errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	p.add(first[0], m)
+	p.timings.Prefill = lap()
+	p.decoding = time.Now()
+	return nil
+}
+
+// stopwatch returns a function that says how long it is since it was last called.
+func stopwatch() func() time.Duration {
+	last := time.Now()
+	return func() time.Duration {
+		now := time.Now()
+		d := now.Sub(last)
+		last = now
+		return d
+	}
+}
+
+// add takes the next token, which may be the end.
+func (p *page) add(token int32, m *qwen.Model) {
+	if slices.Contains(m.Spec.EOS, token) {
+		p.finish = FinishStop
+		return
+	}
+	p.tokens = append(p.tokens, token)
+	if len(p.tokens) >= p.limit {
+		p.finish = FinishLength
+	}
+}
+
+func (p *page) last() int32 { return p.tokens[len(p.tokens)-1] }
+
+func (p *page) output(m *qwen.Model, started time.Time) Output {
+	p.timings.Decode = time.Since(p.decoding)
+	p.timings.Total = time.Since(started)
+	return Output{
+		Text: m.Tokenizer.Decode(p.tokens, true), Tokens: p.tokens, Finish: p.finish,
+		PromptTokens: p.prompt, VisualTokens: p.visual, Timings: p.timings,
+	}
+}
+
+// draw says how the next token of each page is chosen. Free slots are greedy, which costs nothing.
+func draw(pages []*page) *qwen.Draw {
+	n := len(pages)
+	d := &qwen.Draw{
+		Temperature: make([]float32, n), TopK: make([]int32, n), TopP: make([]float32, n),
+		Seed: make([]uint32, n), Step: make([]uint32, n),
+	}
+	for i, p := range pages {
+		d.TopP[i] = 1
+		if p == nil {
+			continue
+		}
+		s := p.request.Sampling
+		d.Temperature[i], d.TopK[i] = float32(s.Temperature), int32(s.TopK)
+		if s.TopP > 0 {
+			d.TopP[i] = float32(s.TopP)
+		}
+		d.Seed[i], d.Step[i] = uint32(s.Seed^s.Seed>>32), uint32(len(p.tokens))
+	}
+	return d
+}
