@@ -117,6 +117,9 @@ func (p *page) add(token int32, m *qwen.Model) {
 		return
 	}
 	p.tokens = append(p.tokens, token)
+	if p.request.Progress != nil {
+		p.request.Progress(len(p.tokens))
+	}
 	if len(p.tokens) >= p.limit {
 		p.finish = FinishLength
 	}

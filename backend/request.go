@@ -19,6 +19,9 @@ type Request struct {
 	Sampling Sampling
 	// MinPixels and MaxPixels bound the area, in pixels, to which the page is resized. Zero means the engine's own bounds.
 	MinPixels, MaxPixels int
+	// Progress, if set, is called with the number of tokens written so far, after each of them, from the engine's own
+	// goroutine: it must return soon.
+	Progress func(tokens int)
 }
 
 // Sampling says how the next token is drawn from the logits. The order of the steps is that of transformers' generation:
