@@ -2,6 +2,7 @@ package textextraction
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,8 @@ const (
 type Config interface {
 	// check returns the config's part in every call, defaults filled in, or every fault of it.
 	check() (settings, error)
+	// load loads the model of a config that has been checked.
+	load(ctx context.Context) (engine, error)
 }
 
 // QwenTextPyTorchConfig runs a Qwen-VL model in this process, one page at a time unless BatchSize says otherwise. It has
@@ -70,6 +73,8 @@ type QwenTextPyTorchConfig struct {
 	BatchSize int `json:"batch_size,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
+	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
+	Progress func(LoadProgress) `json:"-"`
 }
 
 const maxBatchSize = 1024
@@ -141,6 +146,7 @@ func (c QwenTextPyTorchConfig) check() (settings, error) {
 			MaxPixels:    c.MaxPixels,
 			Sampling:     c.sampling(),
 		},
+		logger: c.Logger,
 	}, c.validate()
 }
 

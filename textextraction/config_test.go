@@ -22,6 +22,8 @@ func TestConfigDefaults(t *testing.T) {
 
 	s, err := QwenTextPyTorchConfig{}.check()
 	require.NoError(t, err)
+	require.NotNil(t, s.logger)
+	s.logger = nil
 	require.Equal(t, settings{
 		config: "QwenTextPyTorchConfig", batchSize: 1, options: Options{MaxNewTokens: 8192},
 	}, s)

@@ -2,6 +2,7 @@ package textextraction
 
 import (
 	"fmt"
+	"log/slog"
 	"math"
 
 	"github.com/omnidocs/omnidocs/backend"
@@ -45,9 +46,10 @@ type settings struct {
 	config    string // the config's type, for messages
 	batchSize int    // pages decoded together
 	options   Options
+	logger    *slog.Logger
 }
 
-// request is one call's options, with nothing left open.
+// resolve returns one call's options, with nothing left open.
 func (s settings) resolve(o Options) (Options, error) {
 	if err := o.validate(); err != nil {
 		return Options{}, err

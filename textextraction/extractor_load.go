@@ -1,0 +1,46 @@
+package textextraction
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/omnidocs/omnidocs/backend"
+)
+
+// LoadProgress says how far the download and the loading of a model have come.
+type LoadProgress = backend.LoadProgress
+
+// NewQwenTextExtractor loads the model that cfg names onto the device that it names. The extractor holds both until it is
+// closed. Every fault of cfg is in one error that matches [ErrConfig].
+func NewQwenTextExtractor(ctx context.Context, cfg Config) (*QwenTextExtractor, error) {
+	if cfg == nil {
+		return nil, fmt.Errorf("%w: the config is nil; QwenTextPyTorchConfig{} has the defaults", ErrConfig)
+	}
+	s, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	e, err := cfg.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("textextraction: %w", err)
+	}
+	return newExtractor(e, s), nil
+}
+
+func (c QwenTextPyTorchConfig) load(ctx context.Context) (engine, error) {
+	c = c.withDefaults()
+	e, err := backend.Load(ctx, backend.LoadOptions{
+		Model:    c.Model,
+		Revision: c.Revision,
+		CacheDir: c.CacheDir,
+		Device:   c.Device,
+		DType:    c.TorchDtype,
+		MaxBatch: c.BatchSize,
+		Logger:   c.Logger,
+		Progress: c.Progress,
+	})
+	if err != nil {
+		return nil, err // not a nil *backend.Engine in an engine
+	}
+	return e, nil
+}
