@@ -7,6 +7,26 @@ import (
 	"image/color"
 )
 
+// webpToRGB is ToRGB for what the WebP decoder returns.
+func webpToRGB(ctx context.Context, img image.Image) (*RGB, error) {
+	switch m := img.(type) {
+	case *image.YCbCr:
+		return convertRows(ctx, m.Rect, func() rowFunc { return webpRows(m).row })
+	case *image.NYCbCrA:
+		return convertRows(ctx, m.Rect, func() rowFunc {
+			opaque := webpRows(&m.YCbCr).row
+			return func(dst []uint8, y int) {
+				opaque(dst, y)
+				for i, a := range m.A[m.AOffset(m.Rect.Min.X, y):][:m.Rect.Dx()] {
+					d := (*[3]uint8)(dst[3*i:])
+					d[0], d[1], d[2] = overWhite(d[0], a), overWhite(d[1], a), overWhite(d[2], a)
+				}
+			}
+		})
+	}
+	return ToRGB(ctx, img)
+}
+
 // maxRaster is the largest area of a raster, in pixels. An image.Image need not hold its pixels, so one that says it is
 // endless (image.Uniform does) costs its maker nothing.
 const maxRaster = 1 << 28
@@ -16,9 +36,7 @@ const maxRaster = 1 << 28
 // img itself. It fails for an image without pixels or with more than 2^28, for one whose buffer is shorter than its bounds say, and when ctx
 // is canceled.
 //
-// A YCbCr image (JPEG) is converted as Go's color package does it, with each chroma sample repeated over its pixels.
-// libjpeg, which Pillow uses, interpolates subsampled chroma and rounds otherwise in the inverse DCT. Measured on
-// scanned pages: see TestJPEGAgainstPillow.
+// A YCbCr image is taken for a decoded JPEG and converted as libjpeg does it, not as Go's color package.
 func ToRGB(ctx context.Context, img image.Image) (*RGB, error) {
 	if img == nil {
 		return nil, fmt.Errorf("%w: the image is nil", ErrEmpty)
@@ -36,9 +54,17 @@ func ToRGB(ctx context.Context, img image.Image) (*RGB, error) {
 	if p, ok := img.(*RGB); ok {
 		return p, nil
 	}
-	row := rowConverter(img)
+	return convertRows(ctx, b, func() rowFunc { return rowConverter(img) })
+}
+
+// rowFunc writes the row of an image at y, in the image's coordinates, as RGB.
+type rowFunc func(dst []uint8, y int)
+
+// convertRows fills a raster. Each of the goroutines calls newRow for a function of its own.
+func convertRows(ctx context.Context, b image.Rectangle, newRow func() rowFunc) (*RGB, error) {
 	dst := NewRGB(b.Dx(), b.Dy())
 	err := ParallelRows(ctx, dst.H, 3*dst.W, func(lo, hi int) {
+		row := newRow()
 		for y := lo; y < hi; y++ {
 			row(dst.Pix[3*dst.W*y:][:3*dst.W], b.Min.Y+y)
 		}
@@ -89,9 +115,8 @@ func complete(img image.Image) bool {
 	return true
 }
 
-// rowConverter returns a function that writes row y of img, laid over white, into dst. It may be called from several
-// goroutines at once.
-func rowConverter(img image.Image) func(dst []uint8, y int) {
+// rowConverter returns a function that writes a row of img laid over white.
+func rowConverter(img image.Image) rowFunc {
 	b := img.Bounds()
 	switch m := img.(type) {
 	case *image.RGBA:
@@ -127,7 +152,7 @@ func rowConverter(img image.Image) func(dst []uint8, y int) {
 		}
 	case *image.YCbCr:
 		if b.Min.X >= 0 { // else Go divides the other way, and the general path follows it
-			return func(dst []uint8, y int) { ycbcrRow(m, dst, y) }
+			return jpegRows(m).row
 		}
 	case *image.Paletted:
 		var table [256][3]uint8 // an index beyond the palette stays black
@@ -146,26 +171,6 @@ func rowConverter(img image.Image) func(dst []uint8, y int) {
 			*(*[3]uint8)(dst) = colorOverWhite(img.At(x, y))
 			dst = dst[3:]
 		}
-	}
-}
-
-func ycbcrRow(m *image.YCbCr, dst []uint8, y int) {
-	b := m.Rect
-	luma := m.Y[m.YOffset(b.Min.X, y):][:b.Dx()]
-	shift := 0 // how many pixels share a chroma sample, as a power of two
-	switch m.SubsampleRatio {
-	case image.YCbCrSubsampleRatio422, image.YCbCrSubsampleRatio420:
-		shift = 1
-	case image.YCbCrSubsampleRatio411, image.YCbCrSubsampleRatio410:
-		shift = 2
-	}
-	c0 := m.COffset(b.Min.X, y)
-	cb, cr := m.Cb[c0:], m.Cr[c0:]
-	phase := b.Min.X & (1<<shift - 1)
-	for x, yy := range luma {
-		c := (x + phase) >> shift
-		dst[0], dst[1], dst[2] = color.YCbCrToRGB(yy, cb[c], cr[c])
-		dst = dst[3:]
 	}
 }
 

@@ -53,18 +53,19 @@ type format struct {
 	config      func(io.Reader) (image.Config, error)
 	decode      func(io.Reader) (image.Image, error)
 	orientation func([]byte) int
+	finish      func(context.Context, image.Image, image.Config) (image.Image, error) // of what decode returned
 }
 
 // formats lists all that is read here. It does not rely on image.RegisterFormat: what a program can read must not
 // depend on what else it imports.
 var formats = []format{
-	{"PNG", "\x89PNG\r\n\x1a\n", png.DecodeConfig, png.Decode, pngOrientation},
-	{"JPEG", "\xff\xd8\xff", jpeg.DecodeConfig, jpeg.Decode, jpegOrientation},
-	{"GIF", "GIF8?a", gif.DecodeConfig, gif.Decode, nil},
-	{"WebP", "RIFF????WEBP", webp.DecodeConfig, webp.Decode, webpOrientation},
-	{"BMP", "BM????\x00\x00\x00\x00", bmp.DecodeConfig, bmp.Decode, nil},
-	{"TIFF", "II*\x00", tiff.DecodeConfig, tiff.Decode, tiffOrientation},
-	{"TIFF", "MM\x00*", tiff.DecodeConfig, tiff.Decode, tiffOrientation},
+	{"PNG", "\x89PNG\r\n\x1a\n", png.DecodeConfig, png.Decode, pngOrientation, nil},
+	{"JPEG", "\xff\xd8\xff", jpeg.DecodeConfig, jpeg.Decode, jpegOrientation, nil},
+	{"GIF", "GIF8?a", gif.DecodeConfig, gif.Decode, nil, finishGIF},
+	{"WebP", "RIFF????WEBP", webp.DecodeConfig, webp.Decode, webpOrientation, finishWebP},
+	{"BMP", "BM????\x00\x00\x00\x00", bmp.DecodeConfig, bmp.Decode, nil, nil},
+	{"TIFF", "II*\x00", tiff.DecodeConfig, tiff.Decode, tiffOrientation, nil},
+	{"TIFF", "MM\x00*", tiff.DecodeConfig, tiff.Decode, tiffOrientation, nil},
 }
 
 func matches(magic string, data []byte) bool {
@@ -106,7 +107,7 @@ func DecodeFile(ctx context.Context, path string, limits Limits) (image.Image, e
 
 // Decode reads one picture: PNG, JPEG, GIF (first frame), WebP (still), BMP or TIFF (first page). The format is told
 // from the content. The size in the header is checked against limits before memory is taken for the pixels. A picture
-// with an EXIF orientation other than upright comes back turned, as an [RGB] laid over white. Canceling ctx stops the
+// with an EXIF orientation other than upright comes back turned, as an [RGB] laid over white; so does a WebP. Canceling ctx stops the
 // reading and the decoding.
 func Decode(ctx context.Context, r io.Reader, limits Limits) (image.Image, error) {
 	return decode(ctx, r, 0, limits.withDefaults())
@@ -162,23 +163,40 @@ func (f format) read(ctx context.Context, data []byte, limits Limits) (image.Ima
 	if err != nil {
 		return nil, err
 	}
-	if screen := image.Rect(0, 0, conf.Width, conf.Height); f.name == "GIF" && img.Bounds() != screen {
-		canvas := image.NewRGBA(screen) // a first frame smaller than the picture: the rest is background
-		draw.Draw(canvas, screen, image.White, image.Point{}, draw.Src)
-		draw.Draw(canvas, img.Bounds(), img, img.Bounds().Min, draw.Over)
-		img = canvas
+	if f.finish != nil {
+		if img, err = f.finish(ctx, img, conf); err != nil {
+			return nil, err
+		}
 	}
 	if f.orientation == nil {
 		return img, nil
 	}
-	if o := f.orientation(data); o != upright {
-		rgb, err := ToRGB(ctx, img)
-		if err != nil {
-			return nil, err
-		}
-		return rgb.Oriented(ctx, o)
+	o := f.orientation(data)
+	if o == upright {
+		return img, nil
 	}
-	return img, nil
+	rgb, err := ToRGB(ctx, img)
+	if err != nil {
+		return nil, err
+	}
+	return rgb.Oriented(ctx, o)
+}
+
+// finishGIF completes a first frame that is smaller than the picture: the rest is background.
+func finishGIF(_ context.Context, img image.Image, conf image.Config) (image.Image, error) {
+	screen := image.Rect(0, 0, conf.Width, conf.Height)
+	if img.Bounds() == screen {
+		return img, nil
+	}
+	canvas := image.NewRGBA(screen)
+	draw.Draw(canvas, screen, image.White, image.Point{}, draw.Src)
+	draw.Draw(canvas, img.Bounds(), img, img.Bounds().Min, draw.Over)
+	return canvas, nil
+}
+
+// finishWebP converts to RGB here, because an image.YCbCr does not tell that it is VP8's.
+func finishWebP(ctx context.Context, img image.Image, _ image.Config) (image.Image, error) {
+	return webpToRGB(ctx, img)
 }
 
 // call runs a step of a decoder, and tells its errors apart. The decoders are others' code reading others' bytes, so
@@ -203,10 +221,12 @@ func (f format) call(ctx context.Context, data []byte, step func(io.Reader) erro
 		noTIFF tiff.UnsupportedError
 	)
 	switch text := err.Error(); {
+	case strings.Contains(text, "overflow"):
+		return fmt.Errorf("%w: %s: %w; scale it down", ErrTooLarge, f.name, err)
 	case errors.As(err, &noPNG), errors.As(err, &noJPEG), errors.As(err, &noTIFF), errors.Is(err, bmp.ErrUnsupported):
 		return fmt.Errorf("%w: %s: %w; save it as a plain PNG", ErrUnsupported, f.name, err)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), strings.Contains(text, "EOF"), // gif flattens its errors
-		strings.Contains(text, "not enough"), strings.Contains(text, "short chunk"):
+		strings.Contains(text, "not enough"), strings.Contains(text, "short "): // jpeg: short Huffman data, riff: short chunk data
 		return fmt.Errorf("%w: %s: %w; write or download the file again", ErrTruncated, f.name, err)
 	}
 	return fmt.Errorf("%w: %s: %w; write or download the file again", ErrCorrupt, f.name, err)

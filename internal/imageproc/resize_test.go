@@ -3,8 +3,10 @@ package imageproc
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +30,53 @@ func worst(a, b *RGB) (largest, count int) {
 		}
 	}
 	return largest, count
+}
+
+// Sizes from 1 pixel to thousands, enlarged, reduced up to 300-fold, one side only: torchvision's result to the byte.
+func TestResizeOfNoiseEqualsTorchvision(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "resize_crc.json"))
+	require.NoError(t, err)
+	var rows [][5]uint32
+	require.NoError(t, json.Unmarshal(data, &rows))
+	require.Greater(t, len(rows), 60)
+	for _, row := range rows {
+		h, w, toH, toW := int(row[0]), int(row[1]), int(row[2]), int(row[3])
+		t.Run(fmt.Sprintf("%dx%d to %dx%d", w, h, toW, toH), func(t *testing.T) {
+			src := NewRGB(w, h)
+			texture(src.Pix)
+			got, err := Resize(t.Context(), src, toW, toH)
+			require.NoError(t, err)
+			require.Equal(t, row[4], crc32.ChecksumIEEE(got.Pix))
+		})
+	}
+}
+
+func TestResizeToTheSameSize(t *testing.T) {
+	src := NewRGB(5, 4)
+	texture(src.Pix)
+	got, err := Resize(t.Context(), src, 5, 4)
+	require.NoError(t, err)
+	require.Same(t, src, got)
+}
+
+func TestResizeRefusesEmpty(t *testing.T) {
+	for _, c := range [][4]int{{5, 4, 0, 4}, {5, 4, 4, -1}, {0, 4, 4, 4}} {
+		_, err := Resize(t.Context(), NewRGB(c[0], c[1]), c[2], c[3])
+		require.ErrorIs(t, err, ErrEmpty)
+	}
+}
+
+// However the rows are shared out, the result is the same.
+func TestResizeOnManyProcessors(t *testing.T) {
+	src := NewRGB(301, 407)
+	texture(src.Pix)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	one, err := Resize(t.Context(), src, 320, 416)
+	require.NoError(t, err)
+	runtime.GOMAXPROCS(7)
+	seven, err := Resize(t.Context(), src, 320, 416)
+	require.NoError(t, err)
+	require.Equal(t, one, seven)
 }
 
 // The expected files are torchvision 0.28's, so this also holds the kernel's a, the antialiasing, the order of the two
