@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 
 	"github.com/gomlx/compute/dtypes"
 
@@ -112,15 +114,18 @@ func findModel(ctx context.Context, o LoadOptions) (fsys fs.FS, revision string,
 	}
 	source := hub.Source{Model: o.Model, Revision: o.Revision, CacheDir: o.CacheDir}
 	if o.Progress != nil {
-		source.Progress = func(file string, done, total int64) {
-			o.Progress(LoadProgress{Stage: "download", File: file, Done: done, Total: total})
+		source.Progress = func(p hub.Progress) {
+			o.Progress(LoadProgress{Stage: "download", File: p.File, Done: p.Done, Total: p.Total})
 		}
 	}
-	found, err := hub.Resolve(ctx, source)
+	dir, err := hub.Resolve(ctx, source)
 	if err != nil {
 		return nil, "", err
 	}
-	return found.FS, found.Commit, nil
+	if parent, commit := filepath.Split(filepath.Clean(dir)); filepath.Base(parent) == "snapshots" { // the cache's layout
+		revision = commit
+	}
+	return os.DirFS(dir), revision, nil
 }
 
 // weightTypes are the names of PyTorch's dtypes that weights can have on a device.
