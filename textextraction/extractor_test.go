@@ -1,6 +1,7 @@
 package textextraction
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"image"
@@ -176,6 +177,14 @@ func TestExtractFile(t *testing.T) {
 	r, err := x.ExtractFile(t.Context(), path, Markdown)
 	require.NoError(t, err)
 	require.Equal(t, 10, r.ImageWidth)
+
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	img, err := DecodeImage(t.Context(), bytes.NewReader(content))
+	require.NoError(t, err)
+	require.Equal(t, image.Pt(10, 20), img.Bounds().Size())
+	_, err = DecodeImage(t.Context(), bytes.NewReader(content[:20]))
+	require.ErrorIs(t, err, ErrImage)
 
 	missing := filepath.Join(dir, "none.png")
 	_, err = x.ExtractFile(t.Context(), missing, Markdown)
