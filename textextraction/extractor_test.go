@@ -35,13 +35,13 @@ func TestExtract(t *testing.T) {
 	}}, f.batches[0])
 
 	r, err = x.ExtractWith(t.Context(), picture(1), Options{
-		Format: HTML, Prompt: "p", SystemPrompt: "t", MaxNewTokens: 5, MinPixels: 7, MaxPixels: 9, Sampling: Greedy,
+		Format: HTML, Prompt: "p", SystemPrompt: "t", MaxNewTokens: 50, MinPixels: 7, MaxPixels: 9, Sampling: Greedy,
 	})
 	require.NoError(t, err)
 	require.Equal(t, "<p>B</p>", r.Content)
 	require.Equal(t, 11, r.ImageWidth)
 	require.Equal(t, []backend.Request{{
-		Image: picture(1), Prompt: "p", System: "t", MaxNewTokens: 5, MinPixels: 7, MaxPixels: 9, Sampling: Greedy,
+		Image: picture(1), Prompt: "p", System: "t", MaxNewTokens: 50, MinPixels: 7, MaxPixels: 9, Sampling: Greedy,
 	}}, f.batches[1])
 }
 

@@ -51,6 +51,9 @@ func (f *fakeEngine) Generate(ctx context.Context, requests []backend.Request, d
 			return errors.New("a page that is not of the test")
 		}
 		a := f.answers[gray]
+		if limit := requests[i].MaxNewTokens; len(a.out.Tokens) > limit { // a token is a byte, see says
+			a.out.Tokens, a.out.Text, a.out.Finish = a.out.Tokens[:limit], a.out.Text[:limit], FinishLength
+		}
 		if a.hang {
 			f.entered <- struct{}{}
 			<-ctx.Done()
@@ -108,3 +111,13 @@ func pictures(n int) []image.Image {
 	}
 	return all
 }
+
+// NewFakeExtractor is an extractor that reads FakePage, for the tests from outside.
+func NewFakeExtractor(t *testing.T, batchSize int) TextExtractor {
+	t.Helper()
+	x, _ := fake(t, QwenTextPyTorchConfig{BatchSize: batchSize}, says("# Größe\n<!-- Image (1, 2, 3, 4) -->\n*one* two"))
+	return x
+}
+
+// FakePage is a page that NewFakeExtractor's extractor reads.
+func FakePage() image.Image { return picture(0) }
