@@ -19,12 +19,10 @@ type Traits struct {
 	// MulReduce writes the attention of a single query as multiply and reduce, which XLA fuses on CPUs, in place of
 	// matrix products of one row, which it does not pack well.
 	MulReduce bool
-	// SwapRows is the largest number of rows for which a product is written with the matrix first, (W·xᵀ)ᵀ: XLA's CPU code
-	// then reads the matrix three times faster. A single row of float32 is the exception, which is fast as it is. 0 means never.
+	// SwapRows is the largest number of rows for which a product is written with the matrix first and the rows padded with
+	// zeros, (W·[x;0]ᵀ)ᵀ. XLA's CPU code then reads the matrix at the speed of the memory, for float32 three and for bfloat16
+	// twenty times faster. A single row of float32 is the exception, which is fast as it is. 0 means never.
 	SwapRows int
-	// HalfRows is the number of rows to which a swapped product in half precision is padded with zeros: XLA's CPU code for a
-	// single row of bfloat16 is twenty times slower than for eight. 0 means no padding.
-	HalfRows int
 	// HalfAccumulator asks for the half-precision type as the accumulator of a dot product. It is needed on XLA's CPU,
 	// where asking for float32 (the default of GoMLX) hides the weights behind a copy; the sums are float32 inside anyway.
 	HalfAccumulator bool
@@ -42,32 +40,26 @@ func Dense(t Traits, x, w, bias *Node) *Node {
 }
 
 func matmul(t Traits, x, w *Node) *Node {
-	axis := 1
+	in := 1 // the axis of w that is contracted
 	if t.InOut {
-		axis = 0
+		in = 0
 	}
 	rows := x.Shape().Dim(0)
 	half := w.DType() != x.DType()
 	swap := rows <= t.SwapRows && (half || rows > 1)
-	if half {
-		x = ConvertDType(x, w.DType())
-		if swap && rows < t.HalfRows {
-			x = GrowRight(x, 0, t.HalfRows-rows, 0)
-		}
-	}
-	dot, lhs, rhs := Dot(x, w), 1, axis
+	x = ConvertDType(x, w.DType())
+	lhs, rhs, lhsAxis, rhsAxis := x, w, 1, in
 	if swap {
-		dot, lhs, rhs = Dot(w, x), axis, 1
+		// More rows than there are keep XLA from folding the transposition back into the product.
+		lhs, rhs, lhsAxis, rhsAxis = w, GrowRight(x, 0, max(4, rows+1)-rows, 0), in, 1
 	}
+	dot := Dot(lhs, rhs)
 	if half && t.HalfAccumulator {
 		dot = dot.WithAccumulatorDType(w.DType())
 	}
-	y := dot.General([]int{lhs}, nil, []int{rhs}, nil)
+	y := dot.General([]int{lhsAxis}, nil, []int{rhsAxis}, nil)
 	if swap {
-		if half && rows < t.HalfRows {
-			y = Slice(y, AxisRange(), AxisRange(0, rows))
-		}
-		y = Transpose(y, 0, 1)
+		y = Transpose(Slice(y, AxisRange(), AxisRange(0, rows)), 0, 1)
 	}
 	return ConvertDType(y, dtypes.Float32)
 }

@@ -1,0 +1,154 @@
+package nn_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/internal/nn"
+)
+
+func random(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// attend is the definition: one query head of dim against the keys that it may see.
+func attend(q []float32, keys, values [][]float32) []float64 {
+	scores := make([]float64, len(keys))
+	sum := 0.0
+	for i, k := range keys {
+		for j := range q {
+			scores[i] += float64(q[j]) * float64(k[j])
+		}
+		scores[i] = math.Exp(scores[i] / math.Sqrt(float64(len(q))))
+		sum += scores[i]
+	}
+	out := make([]float64, len(q))
+	for i, v := range values {
+		for j := range out {
+			out[j] += scores[i] / sum * float64(v[j])
+		}
+	}
+	return out
+}
+
+// Attention in blocks of any size, causal or not, with padding and with grouped heads, is the definition of attention.
+func TestAttention(t *testing.T) {
+	const rows, heads, kv, dim, valid = 37, 4, 2, 6, 29
+	b := goBackend(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	q, k, v := random(r, rows*heads*dim), random(r, rows*kv*dim), random(r, rows*kv*dim)
+	for _, causal := range []bool{false, true} {
+		for _, padded := range []bool{false, true} {
+			for _, block := range []int{0, 1, 4 * heads * rows * 20} {
+				got := run(t, b, []input{
+					floats(q, rows, heads, dim), floats(k, rows, kv, dim), floats(v, rows, kv, dim),
+					{[]int32{valid}, dtypes.Int32, nil},
+				}, func(in []*graph.Node) *graph.Node {
+					limit := in[3]
+					if !padded {
+						limit = nil
+					}
+					return nn.Attention(nn.Traits{BlockBytes: block}, in[0], in[1], in[2], causal, limit)
+				})
+				for row := range rows {
+					seen := rows
+					if padded {
+						seen = valid
+					}
+					if causal {
+						seen = min(seen, row+1)
+					}
+					for head := range heads {
+						var keys, values [][]float32
+						for i := range seen {
+							at := (i*kv + head*kv/heads) * dim
+							keys, values = append(keys, k[at:at+dim]), append(values, v[at:at+dim])
+						}
+						want := attend(q[(row*heads+head)*dim:][:dim], keys, values)
+						for j, w := range want {
+							require.InDelta(t, w, got[(row*heads+head)*dim+j], 1e-5, "causal %t padded %t block %d row %d", causal, padded, block, row)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A step against a cache is the last row of the whole attention, for sequences of different lengths in one batch.
+func TestStepAttention(t *testing.T) {
+	const batch, heads, kv, dim, capacity = 3, 4, 2, 6, 16
+	b := goBackend(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	lengths := []int32{0, 16, 7}
+	q := random(r, batch*heads*dim)
+	keys, values := random(r, batch*kv*capacity*dim), random(r, batch*kv*capacity*dim)
+	newKey, newValue := random(r, batch*kv*dim), random(r, batch*kv*dim)
+	for _, mulReduce := range []bool{false, true} {
+		got := run(t, b, []input{
+			floats(q, batch, heads, dim), floats(keys, batch, kv, capacity, dim), floats(values, batch, kv, capacity, dim),
+			floats(newKey, batch, kv, dim), floats(newValue, batch, kv, dim), {lengths, dtypes.Int32, []int{batch}},
+		}, func(in []*graph.Node) *graph.Node {
+			return nn.StepAttention(nn.Traits{MulReduce: mulReduce}, in[0], in[1], in[2], in[3], in[4], in[5])
+		})
+		for i := range batch {
+			for head := range heads {
+				group := i*kv + head*kv/heads
+				var ks, vs [][]float32
+				for n := range lengths[i] {
+					at := (group*capacity + int(n)) * dim
+					ks, vs = append(ks, keys[at:at+dim]), append(vs, values[at:at+dim])
+				}
+				ks, vs = append(ks, newKey[group*dim:][:dim]), append(vs, newValue[group*dim:][:dim])
+				want := attend(q[(i*heads+head)*dim:][:dim], ks, vs)
+				for j, w := range want {
+					require.InDelta(t, w, got[(i*heads+head)*dim+j], 1e-5)
+				}
+			}
+		}
+	}
+}
+
+// The forms of a product that the traits choose between are the same product.
+func TestDenseForms(t *testing.T) {
+	const in, out = 5, 7
+	b := goBackend(t)
+	r := rand.New(rand.NewPCG(7, 8))
+	w, bias := random(r, in*out), random(r, out)
+	transposed := make([]float32, in*out)
+	for i := range out {
+		for j := range in {
+			transposed[j*out+i] = w[i*in+j]
+		}
+	}
+	for _, rows := range []int{1, 2, 3, 9} {
+		x := random(r, rows*in)
+		for _, traits := range []nn.Traits{{}, {InOut: true}, {SwapRows: 4}, {SwapRows: 4, InOut: true}} {
+			weight := floats(w, out, in)
+			if traits.InOut {
+				weight = floats(transposed, in, out)
+			}
+			got := run(t, b, []input{floats(x, rows, in), weight, floats(bias, out)}, func(n []*graph.Node) *graph.Node {
+				return nn.Dense(traits, n[0], n[1], n[2])
+			})
+			for row := range rows {
+				for i := range out {
+					want := float64(bias[i])
+					for j := range in {
+						want += float64(x[row*in+j]) * float64(w[i*in+j])
+					}
+					require.InDelta(t, want, got[row*out+i], 1e-5, "%+v, %d rows", traits, rows)
+				}
+			}
+		}
+	}
+}
