@@ -118,26 +118,28 @@ func readShards(file string) ([]string, error) {
 	return slices.Compact(shards), nil
 }
 
-// link makes pointer, a file of a snapshot, a relative link to blob. Where the
-// system allows no links the file itself moves there, as in huggingface_hub.
+// link makes pointer, a file of a snapshot, a relative link to blob, in one
+// step: others may be reading through it. Where the system allows no links the
+// file itself moves there, as in huggingface_hub.
 func link(blob, pointer string) error {
-	if err := os.MkdirAll(filepath.Dir(pointer), 0o755); err != nil {
+	dir := filepath.Dir(pointer)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.Remove(pointer); err != nil && !os.IsNotExist(err) {
-		return err
-	}
-	target, err := filepath.Rel(filepath.Dir(pointer), blob)
-	if err == nil {
-		err = os.Symlink(target, pointer)
-	}
-	if os.IsExist(err) {
-		return nil // someone else has just made it
-	}
+	target, err := filepath.Rel(dir, blob)
 	if err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(dir, ".link-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp) //nolint:errcheck // it is empty by then
+	name := filepath.Join(temp, "link")
+	if err := os.Symlink(target, name); err != nil {
 		return os.Rename(blob, pointer)
 	}
-	return nil
+	return os.Rename(name, pointer)
 }
 
 // writeRef records that revision is commit, in one step.
