@@ -31,7 +31,7 @@
 // # The way of the data
 //
 //	image ─ qwen.Processor ─▶ patches, token ids, positions ─ qwen.Model.Encode ─▶ visual rows
-//	      ─ Model.Prefill ─▶ KV cache slot ─ Model.Decode (a loop inside the graph) ─▶ token ids
+//	      ─ Model.Prefill ─▶ KV cache slot ─ Model.Step, Model.Choose, until it ends ─▶ token ids
 //	      ─ tokenizer ─▶ raw text ─ clean ─▶ content ─▶ ExtractResult
 //
 // # Where things are
