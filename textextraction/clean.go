@@ -33,8 +33,8 @@ func Clean(raw string, format Format) string {
 //
 // On ordinary answers it gives what Python gives. It differs where that harms the text:
 //   - only what can be a tag is taken for one ("a < b, c > d" stays), also with ">" in an attribute or a comment;
-//   - entities are decoded ("&amp;" is "&"), outside of code;
-//   - "*", "_", "#" and "`" go only where they are markup: snake_case, C#, 2*3, "Price*", 0.34*** and #12 stay;
+//   - entities are decoded ("&amp;" is "&"), outside of code and math;
+//   - "*", "_", "#" and "`" go only where they are markup: snake_case, C#, 2*3, "Price*", 0.34***, #12 and $x_{*}$ stay;
 //   - the rows of dashes under a table's head (| :--- | ---: |) go as a whole, however they are written;
 //   - a code block that has a backtick in it neither shows, nor takes the text after it along.
 //

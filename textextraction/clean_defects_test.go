@@ -59,6 +59,7 @@ var defects = []struct {
 	{"place's word cut at the end", Markdown, "text\n\n", "text"},
 	{"place cut before its end", Markdown, "text\n\n", "text"},
 	{"math indices", Markdown, "$x_{i} + a_1 b_2$", "$x_{i} + a_1 b_2$"},
+	{"stars in math", Markdown, `$$\int f_i * g^{*}(x)$$ and $\mathbf{x}_{*}$, *not* here`, `$$\int f_i * g^{*}(x)$$ and $\mathbf{x}_{*}$, not here`},
 }
 
 // TestCleanMendsPython holds the cleaning to its own text where it differs from Python's, and the differences to that list.
@@ -88,7 +89,7 @@ func hostile(size int) map[string]string {
 	inputs := map[string]string{}
 	for _, unit := range []string{
 		"<", "<a ", "</", "<!", "<?", "<!--", "<!-", "<a b=\"", "<a b='", "<a b=\"><", "<a data-bbox=\"1\" ", "data-bbox=\"", " >",
-		" data-bbox=\"1\"", "&", "&amp", "&#", "<!-- Table (", "<!-- Image (1) --", "<!--Table", "`", "` ``", "```\n", "````\n```\n",
+		" data-bbox=\"1\"", "&", "&amp", "&#", "<!-- Table (", "<!-- Image (1) --", "<!--Table", "`", "` ``", "$", "$a $", "$$", "$$a", "$a", "```\n", "````\n```\n",
 		"*", "*a", "a*", "**a*", "_a ", "*a _b ", "a*b", "a**b*", "\\", "\\*", "|", "|-", "| --- ", "|-|\n", "a|b\n--|--\n", "> ", "* ", "1. ",
 		"# ", "#", "\n", " \t", "\u00a0", "\xff", "```html\n", "```markdown\n", "``` a\n",
 	} {

@@ -241,8 +241,10 @@ func (sc *htmlScanner) value(i int) (end int, kind valueKind) {
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
 // bareAttributes are attributes that need no value.
-var bareAttributes = []string{"checked", "compact", "controls", "disabled", "hidden", "itemscope", "multiple", "noshade",
-	"nowrap", "open", "readonly", "required", "reversed", "selected"}
+var bareAttributes = []string{
+	"checked", "compact", "controls", "disabled", "hidden", "itemscope", "multiple", "noshade",
+	"nowrap", "open", "readonly", "required", "reversed", "selected",
+}
 
 func isBareAttribute(name string) bool {
 	name = strings.ToLower(name)

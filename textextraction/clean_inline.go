@@ -10,7 +10,7 @@ import (
 type piece struct {
 	text string // for a run, what of it is still text
 	mark byte   // '*', '_', or 0 for text
-	code bool   // text in which an entity is not one
+	code bool   // text in which nothing is markup: code or math
 
 	canOpen, canClose bool
 	inWord            bool // between two characters of a word
@@ -36,6 +36,7 @@ func writeInline(b *strings.Builder, block string) {
 func cutInline(block string) []piece {
 	var pieces []piece
 	closes := nextTicks(block)
+	math := mathScanner{block: block}
 	start := 0 // of the text not yet in pieces
 	text := func(end int) {
 		if end > start {
@@ -50,8 +51,8 @@ func cutInline(block string) []piece {
 				text(i)
 				start = i + 1 // the escaped character is text
 				i += 2
-			case i+1 < len(block) && block[i+1] == '\\':
-				i += 2 // the end of a row in LaTeX; the second escapes nothing
+			case i+1 < len(block) && (block[i+1] == '\\' || block[i+1] == '$'):
+				i += 2 // the end of a row in LaTeX, whose second escapes nothing; a dollar that is one
 			default:
 				i++
 			}
@@ -72,6 +73,15 @@ func cutInline(block string) []piece {
 			}
 			i = closing + end - i
 			start = i
+		case '$':
+			end := math.end(i)
+			if end < 0 {
+				i++
+				continue
+			}
+			text(i)
+			pieces = append(pieces, piece{text: block[i:end], code: true})
+			i, start = end, end
 		case '*', '_':
 			text(i)
 			end := runEnd(block, i)
@@ -113,6 +123,56 @@ func nextTicks(block string) map[int]int {
 		i = end + more
 	}
 	return next
+}
+
+// mathScanner finds math, in which "*" and "_" are not Markdown's: $$x_i$$, or $x_i$ as pandoc has it, with no space inside
+// the dollars, no digit behind them and no letter before them, so that $5, $10 and US$ are sums of money.
+type mathScanner struct {
+	block  string
+	single int // the first dollar that can close $x$ at or behind the places asked for so far; -1 if there is none
+	double int // the same of $$
+}
+
+// end returns the end of the math that begins at the dollar at i, or -1. The places have to rise: then the time for all
+// of them is linear.
+func (m *mathScanner) end(i int) int {
+	if strings.HasPrefix(m.block[i:], "$$") {
+		if m.double >= 0 && m.double < i+2 {
+			m.double = strings.Index(m.block[i+2:], "$$")
+			if m.double >= 0 {
+				m.double += i + 2
+			}
+		}
+		if m.double < 0 {
+			return -1
+		}
+		return m.double + 2
+	}
+	before, _ := utf8.DecodeLastRuneInString(m.block[:i])
+	if after := i + 1; isWord(before) || after == len(m.block) || skipSpace(m.block, after) > after {
+		return -1
+	}
+	for m.single >= 0 && (m.single < i+2 || !m.closes(m.single)) {
+		from := max(m.single, i+1) + 1
+		if from >= len(m.block) {
+			m.single = -1
+			break
+		}
+		if m.single = strings.IndexByte(m.block[from:], '$'); m.single >= 0 {
+			m.single += from
+		}
+	}
+	if m.single < 0 {
+		return -1
+	}
+	return m.single + 1
+}
+
+// closes tells whether the dollar at i can close $x$.
+func (m *mathScanner) closes(i int) bool {
+	before, _ := utf8.DecodeLastRuneInString(m.block[:i])
+	after, _ := utf8.DecodeRuneInString(m.block[i+1:])
+	return m.block[i] == '$' && before != '\\' && !isSpace(before) && !unicode.IsDigit(after)
 }
 
 // newRun returns the piece for the run of stars or underscores from start to end. The rules are CommonMark's, but that

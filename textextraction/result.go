@@ -154,8 +154,10 @@ type seconds struct {
 
 // MarshalJSON writes seconds.
 func (t Timings) MarshalJSON() ([]byte, error) {
-	return json.Marshal(seconds{t.Preprocess.Seconds(), t.Encode.Seconds(), t.Prefill.Seconds(), t.Decode.Seconds(),
-		t.Total.Seconds()})
+	return json.Marshal(seconds{
+		t.Preprocess.Seconds(), t.Encode.Seconds(), t.Prefill.Seconds(), t.Decode.Seconds(),
+		t.Total.Seconds(),
+	})
 }
 
 // UnmarshalJSON reads seconds.

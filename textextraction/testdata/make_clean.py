@@ -71,6 +71,7 @@ ORDINARY = [
     ("accents", "markdown", "Ça coûte 12,50 € – *déjà vu* – naïve Ångström 日本語 العربية"),
     ("emoji", "markdown", "Done 👍🏽 **now** 🎉"),
     ("carriage returns", "markdown", "# Title\r\n\r\nText *a*\r\nb\r\n"),
+    ("dollars", "markdown", "from $5 *up* to $10 or \\$ *or* $ 3 _each_\n\nUS$: *more* in US$"),
     ("setext", "markdown", "Title\n=====\n\ntext"),
     ("paragraph", "html", '<p data-bbox="1 2 3 4">Hello</p>'),
     ("more attributes", "html", '<p class="a" data-bbox="1 2 3 4" id="b">Hello <b>world</b></p>'),
@@ -138,6 +139,7 @@ DEFECTS = [
     ("place's word cut at the end", "markdown", "text\n\n<!-- Im"),
     ("place cut before its end", "markdown", "text\n\n<!-- Image (1, 2, 3, 4) -"),
     ("math indices", "markdown", "$x_{i} + a_1 b_2$"),
+    ("stars in math", "markdown", "$$\\int f_i * g^{*}(x)$$ and $\\mathbf{x}_{*}$, *not* here"),
 ]
 
 WORDS = """the of invoice total amount page number 12 3.50 10% Figure Table (see) "quoted" Müller 合计 année don't e.g. 2024-01-31 A/B
