@@ -97,3 +97,10 @@ func TestResizeEqualsTorchvision(t *testing.T) {
 		})
 	}
 }
+
+// Pillow's and torch's kernel has a = -0.5; OpenCV's -0.75 would give 0.59375 and -0.09375 here.
+func TestCubicKernel(t *testing.T) {
+	for x, want := range map[float64]float64{0: 1, 0.5: 0.5625, -0.5: 0.5625, 1: 0, 1.5: -0.0625, 2: 0, 9: 0} {
+		require.InDelta(t, want, cubic(x), 1e-15, "%v", x)
+	}
+}
