@@ -26,6 +26,8 @@ const (
 // files, and for weights a redirection to another host.
 type fakeHub struct {
 	files map[string]string
+	// sha is the commit that it names. Default: commit.
+	sha string
 	// token, if set, is wanted for files; status answers every file.
 	token  string
 	status int
@@ -142,7 +144,7 @@ func (h *fakeHub) describe(w http.ResponseWriter, revision string) {
 		}
 		siblings = append(siblings, e)
 	}
-	_ = json.NewEncoder(w).Encode(entry{"id": model, "sha": commit, "gated": "manual", "siblings": siblings}) // the client sees it
+	_ = json.NewEncoder(w).Encode(entry{"id": model, "sha": firstOf(h.sha, commit), "gated": "manual", "siblings": siblings}) // the client sees it
 }
 
 func (h *fakeHub) serveCDN(w http.ResponseWriter, r *http.Request) {

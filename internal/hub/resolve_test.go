@@ -52,7 +52,7 @@ func sharded() map[string]string {
 	return files
 }
 
-// list returns the names in a folder, with what links point to.
+// list returns the names in a folder.
 func list(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -371,7 +371,7 @@ func TestDownloadRefused(t *testing.T) {
 		{"shard missing", &fakeHub{files: without("model-2.safetensors")}, Source{}, nil, []string{"names model-2.safetensors, which it does not have"}},
 		{"index escapes", &fakeHub{files: map[string]string{"config.json": "{}", "model.safetensors.index.json": `{"weight_map":{"a":"../x.safetensors"}}`}}, Source{}, nil,
 			[]string{`"../x.safetensors" is not the name`}},
-		{"no commit", &fakeHub{}, Source{Model: "org/model", Revision: "odd"}, ErrNotFound, []string{"odd"}},
+		{"commit escapes", &fakeHub{sha: "../../x"}, Source{}, nil, []string{`names no commit for revision main, but "../../x"`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			isolate(t)
