@@ -1,0 +1,57 @@
+package textextraction_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/internal/tiny"
+	"github.com/omnidocs/omnidocs/textextraction"
+	"github.com/omnidocs/omnidocs/textextraction/textextractiontest"
+)
+
+// TestTinyModel reads a page with the embedded model, through everything that there is.
+func TestTinyModel(t *testing.T) {
+	require.Equal(t, tiny.Name, textextraction.TinyModel)
+	const text = "the black house on the hill was very old and had no windows"
+	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: text, Width: 384, Height: 128, Left: 0.001, Top: 0.001})
+	require.NoError(t, err)
+	var stages []string
+	ex, err := textextraction.NewQwenTextExtractor(t.Context(), textextraction.QwenTextPyTorchConfig{
+		Model: textextraction.TinyModel, Device: "go", MaxNewTokens: 256, BatchSize: 2,
+		Progress: func(p textextraction.LoadProgress) { stages = append(stages, p.Stage) },
+	})
+	require.NoError(t, err)
+	require.Contains(t, stages, "weights")
+	res, err := ex.Extract(t.Context(), page.Image, textextraction.Markdown)
+	require.NoError(t, err)
+	asJSON, err := json.Marshal(res)
+	require.NoError(t, err)
+	t.Logf("%s", asJSON)
+	require.Equal(t, text, strings.TrimSpace(res.Content))
+	require.Equal(t, 13, res.WordCount)
+	require.False(t, res.Truncated)
+	require.Equal(t, "go", res.Device)
+	require.Equal(t, "float32", res.DType)
+	require.Positive(t, res.VisualTokens)
+	require.Greater(t, res.PromptTokens, res.VisualTokens)
+	require.Positive(t, res.Timings.Encode)
+	require.Positive(t, res.Timings.Total)
+
+	require.NoError(t, textextractiontest.TestExtractor(t.Context(), ex, page.Image))
+}
+
+func TestNoSuchModel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextPyTorchConfig{Model: textextraction.TinyModel, Device: "go"})
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = textextraction.NewQwenTextExtractor(t.Context(), textextraction.QwenTextPyTorchConfig{Model: t.TempDir(), Device: "go"})
+	require.ErrorContains(t, err, "textextraction: backend: load ")
+	require.ErrorContains(t, err, "config.json")
+	_, err = textextraction.NewQwenTextExtractor(t.Context(), textextraction.QwenTextPyTorchConfig{Model: textextraction.TinyModel, Device: "abacus"})
+	require.ErrorContains(t, err, "abacus")
+}
