@@ -131,7 +131,7 @@ def glyph(bold, size, ch, px, py, hinted):
             q = SS // 4
             ImageDraw.Draw(im).text((4 * SS + px * q, up * SS + py * q), ch, font=_font(bold, size * SS), fill=255, anchor="ls")
             a = np.asarray(im, dtype=np.float32).reshape(h, SS, w, SS).mean((1, 3))
-        g = ((a / 255).astype(np.float16), up)
+        g = (np.ascontiguousarray(a / 255, dtype=np.float32), up)
         _glyphs[k] = g
     return g
 
@@ -276,7 +276,7 @@ def page(r, corpus, w, h, prose=0.7, size=None, lead=None, hinted=None, plain=Fa
             k = r.uniform(0.1, 0.35)
             a = (1 - k) * a + k / 4 * (np.roll(a, 1, 0) + np.roll(a, -1, 0) + np.roll(a, 1, 1) + np.roll(a, -1, 1))
         if r.random() < 0.25:
-            a = a + np.random.default_rng(r.randrange(1 << 30)).normal(0, r.uniform(0, 6), a.shape)
+            a = a + np.float32(r.uniform(0, 6)) * np.random.default_rng(r.randrange(1 << 30)).standard_normal(a.shape, dtype=np.float32)
         a = np.clip(np.round(a), 0, 255)
     p = Page()
     p.image, p.size, p.lead = a.astype(np.float32), s, ld
@@ -327,16 +327,20 @@ def page(r, corpus, w, h, prose=0.7, size=None, lead=None, hinted=None, plain=Fa
 
 
 if __name__ == "__main__":
-    import sys
+    import argparse
     import time
 
-    c = Corpus()
-    print(len(c.prose), sum(map(len, c.prose)), "characters of prose;", len(Corpus(True).prose), "paragraphs held out")
-    r = random.Random(1)
+    a = argparse.ArgumentParser(description="Writes the held-out paragraphs, or examples of training pages.")
+    a.add_argument("-heldout", help="file to write the held-out paragraphs to")
+    a.add_argument("-examples", help="folder to write four training pages to")
+    o = a.parse_args()
+    if o.heldout:
+        open(o.heldout, "w").write("\n\n".join(Corpus(True).prose))
+    c, r = Corpus(), random.Random(1)
+    print(len(c.prose), "paragraphs to train on,", sum(map(len, c.prose)), "characters")
     t0 = time.time()
-    for i, (w, h) in enumerate([(128, 64), (256, 64), (384, 128), (512, 384)] * 20):
+    for i, (w, h) in enumerate([(128, 64), (256, 64), (384, 128), (512, 384)]):
         p = page(r, c, w, h)
-        if i < 4 and len(sys.argv) > 1:
-            Image.fromarray(p.image.astype("uint8")).save(f"{sys.argv[1]}/ex{i}.png")
-            print(repr(p.text), p.cells[: 2 * w // 32, 0].tolist() if i == 1 else "")
-    print((time.time() - t0) / 80, "s a page")
+        if o.examples:
+            Image.fromarray(p.image.astype("uint8")).save(f"{o.examples}/ex{i}.png")
+        print(repr(p.text))

@@ -140,7 +140,7 @@ class Tiny(nn.Module):
 
     def tables(self, h, w, pre, total):
         """Interpolated position rows, vision and text cos/sin, for a page of h x w px and total tokens."""
-        k = (h, w)
+        k = (h, w, pre)
         if k not in self._tables:
             gh, gw, side = h // PATCH, w // PATCH, int(VISION["num_position_embeddings"] ** 0.5)
             ii, jj = torch.meshgrid(torch.arange(gh), torch.arange(gw), indexing="ij")
@@ -178,7 +178,7 @@ class Tiny(nn.Module):
         b, h, w = image.shape
         v = self.visual
         x = (image / 127.5 - 1).view(b, h // CELL, 2, PATCH, w // CELL, 2, PATCH).permute(0, 1, 4, 2, 5, 3, 6).reshape(b, -1, PATCH * PATCH)
-        idx, wt, cos, sin, _, _ = self.tables(h, w, 8, 0)
+        idx, wt, cos, sin, _, _ = self.tables(h, w, 0, 0)
         x = v["patch"](x) + (v["pos_embed"](idx) * wt[..., None]).sum(0)
         deep = None
         for i, blk in enumerate(v["blocks"]):
