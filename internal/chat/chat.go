@@ -1,135 +1,152 @@
 // Package chat renders a checkpoint's chat template: messages to the prompt that the model was trained on.
 //
-// A template is a Jinja program that comes with the weights, so it is run as what it is, a stranger's code: it can
-// read nothing but the messages, and the work it may do is bounded. It is rendered as transformers renders it
-// (trim_blocks, lstrip_blocks, its raise_exception, strftime_now and tojson), to the byte. What this package does not
-// know of Jinja is an error of [Parse] that names it and its line, never a silent difference.
-//
-// Known are: output, if, for (with else, a condition, break, continue, loop), set (also of several names, of a
-// namespace's attribute, of a block), macro, with, raw, generation, comments; all operators; slices; the tests, the
-// filters and the methods of strings and mappings that chat templates use.
+// A template is a Jinja program that comes with the weights. It is rendered by gonja, in the settings of transformers
+// (trim_blocks, lstrip_blocks, raise_exception). It can read nothing but the messages: no files, no other templates.
 package chat
 
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
 	"time"
+
+	"github.com/nikolalohinski/gonja/v2/builtins"
+	"github.com/nikolalohinski/gonja/v2/config"
+	"github.com/nikolalohinski/gonja/v2/exec"
+	"github.com/nikolalohinski/gonja/v2/loaders"
 )
 
-// Message is one turn of a conversation. Its content is always a list to the template, as processors of vision
-// models want it.
+// Message is one turn of a conversation. Its content is always a list to the template, as processors of vision models
+// want it.
 type Message struct {
-	Role    string // "system", "user", "assistant"
+	// Role is "system", "user" or "assistant".
+	Role string
+	// Content are the pieces of the turn, in order.
 	Content []Part
 }
 
 // Part is a piece of a message: an image's place, or text.
 type Part struct {
-	Type string // "image" or "text"
-	Text string // of a text
+	// Type is "image" or "text".
+	Type string
+	// Text is the text of a text.
+	Text string
 }
 
 // Template is a parsed chat template. It is immutable and safe for any number of goroutines.
-type Template struct {
-	body   stmt
-	source int // bytes
-	now    func() time.Time
-}
+type Template struct{ t *exec.Template }
 
+// Bounds on what a template may cost: the largest one known has 20 KB, and a prompt is a few hundred bytes and the
+// user's text.
 const (
-	maxSource = 1 << 20  // bytes of a template; the largest known is 20 KB
-	workBase  = 16 << 20 // units of work for a rendering, about half a second
-	workByte  = 256      // and for each byte of the messages and the template
+	maxSource = 1 << 20
+	maxOutput = 1 << 26
+	maxRange  = 1 << 16
+	maxTime   = 5 * time.Second
 )
 
-// Parse reads a template. Its errors name the line and what is wrong or not supported there.
+// Parse reads a template.
 func Parse(source string) (t *Template, err error) {
 	if len(source) > maxSource {
-		return nil, fmt.Errorf("chat: a template of %d bytes is larger than the %d that are read", len(source), maxSource)
+		return nil, fmt.Errorf("chat template: %d bytes, more than the %d that are read", len(source), maxSource)
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			t, err = nil, fmt.Errorf("chat: parsing the template: %w", recovered(r))
-		}
-	}()
-	p := &parser{tokens: lex(source)}
-	body, _ := p.body()
-	return &Template{body: body, source: len(source), now: time.Now}, nil
-}
-
-// Render returns the prompt for messages, with the opening of the assistant's turn at its end if
-// addGenerationPrompt is set.
-func (t *Template) Render(messages []Message, addGenerationPrompt bool) (string, error) {
-	return t.RenderWith(messages, addGenerationPrompt, nil)
-}
-
-// RenderWith is [Template.Render] with more variables for the template, such as enable_thinking: strings, booleans
-// and integers.
-func (t *Template) RenderWith(messages []Message, addGenerationPrompt bool, variables map[string]any) (prompt string, err error) {
-	st := &state{out: &strings.Builder{}, left: workBase + workByte*t.source}
-	defer func() {
-		if r := recover(); r != nil {
-			prompt, err = "", fmt.Errorf("chat: rendering the template: %w", recovered(r))
-		}
-	}()
-	root := newScope(nil)
-	maps.Copy(root.vars, globals(t.now))
-	sc := newScope(root)
-	for name, v := range variables {
-		switch v.(type) {
-		case string, bool, int:
-			sc.vars[name] = v
-		default:
-			return "", fmt.Errorf("chat: the variable %s is a %T; a string, a bool or an int is wanted", name, v)
-		}
-	}
-	list, size, err := converted(messages)
+	defer fence(&err)
+	source, err = trimBlocks(source)
 	if err != nil {
-		return "", err
+		return nil, fmt.Errorf("chat template: %w", err)
 	}
-	st.left += workByte * size
-	maps.Copy(sc.vars, map[string]any{
-		"messages": list, "add_generation_prompt": addGenerationPrompt, "tools": nil, "documents": nil,
-	})
-	t.body(st, sc)
-	return st.out.String(), nil
+	const name = "/chat_template.jinja"
+	loader, err := loaders.NewMemoryLoader(map[string]string{name: source})
+	if err != nil {
+		return nil, fmt.Errorf("chat template: %w", err)
+	}
+	environment := &exec.Environment{
+		Context:           exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables).Update(exec.NewContext(functions)),
+		Filters:           builtins.Filters,
+		Tests:             builtins.Tests,
+		ControlStructures: builtins.ControlStructures,
+		Methods:           builtins.Methods,
+	}
+	parsed, err := exec.NewTemplate(name, config.New(), loader, environment)
+	if err != nil {
+		return nil, fmt.Errorf("chat template: %w", err)
+	}
+	return &Template{parsed}, nil
 }
 
-// converted is what the template sees of messages, and how many bytes that is.
-func converted(messages []Message) (*list, int, error) {
-	all, size := &list{}, 0
+// Render writes the prompt for messages. With addGenerationPrompt it ends where the assistant begins.
+func (t *Template) Render(messages []Message, addGenerationPrompt bool) (text string, err error) {
+	defer fence(&err)
+	list := make([]any, len(messages))
 	for i, m := range messages {
-		content := &list{}
+		content := make([]any, len(m.Content))
 		for j, p := range m.Content {
-			switch p.Type {
-			case "image":
-				// Templates ask for the type or for the key; none prints the value.
-				content.items = append(content.items, newDict("type", "image", "image", "<image>"))
-			case "text":
-				content.items = append(content.items, newDict("type", "text", "text", p.Text))
-			default:
-				return nil, 0, fmt.Errorf("chat: message %d, part %d: type %q is not \"image\" or \"text\"", i, j, p.Type)
+			part := map[string]any{"type": p.Type}
+			if p.Type == "text" {
+				part["text"] = p.Text
 			}
-			size += 64 + len(p.Text)
+			content[j] = part
 		}
-		all.items = append(all.items, newDict("role", m.Role, "content", content))
-		size += 64 + len(m.Role)
+		list[i] = map[string]any{"role": m.Role, "content": content}
 	}
-	return all, size, nil
+	w := &boundedWriter{deadline: time.Now().Add(maxTime)}
+	err = t.t.Execute(w, exec.NewContext(map[string]any{"messages": list, "add_generation_prompt": addGenerationPrompt}))
+	if err != nil {
+		return "", fmt.Errorf("chat template: %w", err)
+	}
+	return string(w.text), nil
 }
 
-// recovered is the error of a panic: one of the package's own, or a fault in it, which must not reach the caller as
-// a panic because templates come from strangers.
-func recovered(r any) error {
-	switch r := r.(type) {
-	case syntaxError:
-		return r.error
-	case renderError:
-		return r.error
-	case error:
-		return fmt.Errorf("internal error: %w", r)
+// functions are those that transformers gives to templates, and a range that is bounded: gonja's own counts in a
+// goroutine, which outlives a loop that is left early.
+var functions = map[string]any{
+	"raise_exception": func(_ *exec.Evaluator, args *exec.VarArgs) (string, error) {
+		return "", fmt.Errorf("it refuses the messages: %s", args.First().String())
+	},
+	"strftime_now": func(*exec.Evaluator, *exec.VarArgs) (string, error) {
+		return "", errors.New("strftime_now is not supported: a prompt with the time in it is another one each day")
+	},
+	"range": func(_ *exec.Evaluator, args *exec.VarArgs) ([]int, error) {
+		bounds := []int{0, 0, 1}
+		for i, a := range args.Args {
+			if i >= len(bounds) || !a.IsInteger() {
+				return nil, errors.New("range wants one to three integers")
+			}
+			bounds[i] = a.Integer()
+		}
+		if len(args.Args) == 1 {
+			bounds[0], bounds[1] = 0, bounds[0]
+		}
+		var list []int
+		for i := bounds[0]; bounds[2] > 0 && i < bounds[1] || bounds[2] < 0 && i > bounds[1]; i += bounds[2] {
+			if len(list) == maxRange {
+				return nil, fmt.Errorf("range of more than %d", maxRange)
+			}
+			list = append(list, i)
+		}
+		return list, nil
+	},
+}
+
+// boundedWriter collects text, and fails when there is too much of it or it takes too long.
+type boundedWriter struct {
+	text     []byte
+	deadline time.Time
+}
+
+func (w *boundedWriter) Write(p []byte) (int, error) {
+	if len(w.text)+len(p) > maxOutput {
+		return 0, fmt.Errorf("it writes more than %d bytes", maxOutput)
 	}
-	return errors.New("internal error: " + fmt.Sprint(r))
+	if time.Now().After(w.deadline) {
+		return 0, fmt.Errorf("it takes more than %s", maxTime)
+	}
+	w.text = append(w.text, p...)
+	return len(p), nil
+}
+
+// fence turns a panic of the library into an error: a template is a stranger's.
+func fence(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("chat template: %v", r)
+	}
 }
