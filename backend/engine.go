@@ -109,9 +109,9 @@ func (b *batch) run(ctx context.Context) error {
 				i := b.next
 				b.next++
 				p, err := b.admit(ctx, i, slot)
-				if err := context.Cause(ctx); err != nil {
+				if ctx.Err() != nil && err != nil {
 					b.done(i, Output{Finish: FinishCanceled}, err)
-					return b.abandon(err)
+					return b.abandon(ctx, err)
 				}
 				if err != nil {
 					b.done(i, Output{}, err)
@@ -125,7 +125,7 @@ func (b *batch) run(ctx context.Context) error {
 			return nil
 		}
 		if err := b.step(ctx); err != nil {
-			return b.abandon(err)
+			return b.abandon(ctx, err)
 		}
 	}
 }
@@ -189,9 +189,9 @@ func (b *batch) settle(slot int) {
 }
 
 // abandon ends all pages with an error: what was written so far goes out with it.
-func (b *batch) abandon(err error) error {
+func (b *batch) abandon(ctx context.Context, err error) error {
 	finish := FinishReason("")
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil {
 		finish = FinishCanceled
 	}
 	for slot, p := range b.pages {

@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"errors"
 	"image"
 	"image/color"
 	"image/png"
@@ -164,6 +165,16 @@ func TestGenerateCanceled(t *testing.T) {
 		require.Equal(t, backend.FinishCanceled, out.Finish)
 	})
 	require.ErrorIs(t, err, context.Canceled)
+	// A cause of the caller's own is what is returned; the page was canceled all the same.
+	stop := errors.New("the user went home")
+	caused, cancelCause := context.WithCancelCause(t.Context())
+	stopping.Progress = func(int) { cancelCause(stop) }
+	err = e.Generate(caused, []backend.Request{stopping}, func(_ int, out backend.Output, err error) {
+		require.ErrorIs(t, err, stop)
+		require.Equal(t, backend.FinishCanceled, out.Finish)
+		require.Len(t, out.Tokens, 1)
+	})
+	require.ErrorIs(t, err, stop)
 	_, err = backend.Load(ctx, backend.LoadOptions{Model: goldenModel, Device: "go"})
 	require.ErrorIs(t, err, context.Canceled)
 }
@@ -242,6 +253,20 @@ func TestLoadRefuses(t *testing.T) {
 			require.ErrorContains(t, err, test.says)
 		})
 	}
+}
+
+// Either bound of a page's size may be given alone.
+func TestPageBounds(t *testing.T) {
+	e := loadEngine(t, backend.LoadOptions{})
+	tokens := func(low, high int) int {
+		r := backend.Request{Image: testPages(t)[3], Prompt: "x", MaxNewTokens: 1, MinPixels: low, MaxPixels: high}
+		return generate(t, e, []backend.Request{r})[0].VisualTokens
+	}
+	require.Equal(t, 35, tokens(0, 0), "170×210 pixels as they are, in multiples of 32")
+	require.Equal(t, 12, tokens(0, 13*32*32))
+	require.Equal(t, 48, tokens(40*32*32, 0))
+	require.Equal(t, 80, tokens(70*32*32, 0), "more than the checkpoint's own limit, since it is asked for")
+	require.Equal(t, 4, tokens(0, 5*32*32))
 }
 
 func TestLoadProgress(t *testing.T) {

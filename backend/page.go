@@ -58,11 +58,7 @@ func (s Sampling) validate() error {
 // start reads the page up to its first token: processor, prompt, vision tower, prefill.
 func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot int) (err error) {
 	lap := stopwatch()
-	bounds := m.Processor.DocumentBounds()
-	if p.request.MinPixels > 0 || p.request.MaxPixels > 0 {
-		bounds = qwen.Bounds{MinPixels: p.request.MinPixels, MaxPixels: p.request.MaxPixels}
-	}
-	patches, err := m.Processor.Process(ctx, p.request.Image, bounds)
+	patches, err := m.Processor.Process(ctx, p.request.Image, p.bounds(m.Processor.DocumentBounds()))
 	if err != nil {
 		return err
 	}
@@ -97,6 +93,22 @@ func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot
 	p.timings.Prefill = lap()
 	p.decoding = time.Now()
 	return nil
+}
+
+// bounds are the request's, with the document budget where it names none. A bound that the request does name wins over a
+// budget on its other side.
+func (p *page) bounds(document qwen.Bounds) qwen.Bounds {
+	low, high := p.request.MinPixels, p.request.MaxPixels
+	if low == 0 {
+		low = document.MinPixels
+		if high > 0 {
+			low = min(low, high)
+		}
+	}
+	if high == 0 {
+		high = max(document.MaxPixels, low)
+	}
+	return qwen.Bounds{MinPixels: low, MaxPixels: high}
 }
 
 // stopwatch returns a function that says how long it is since it was last called.
