@@ -11,7 +11,7 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.Traits.InOut = true
 	case KindXLACPU:
 		r.Traits.MulReduce = true
-		r.Traits.SwapRows = 16
+		r.Traits.SwapRows = 64
 		r.Traits.HalfAccumulator = true
 	}
 	return r

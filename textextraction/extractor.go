@@ -116,6 +116,7 @@ func (x *QwenTextExtractor) request(img image.Image, opts Options) (backend.Requ
 		Sampling:     opts.Sampling,
 		MinPixels:    opts.MinPixels,
 		MaxPixels:    opts.MaxPixels,
+		Progress:     opts.TokenProgress,
 	}, opts, nil
 }
 

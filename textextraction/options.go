@@ -37,6 +37,9 @@ type Options struct {
 	MaxNewTokens int
 	// MinPixels and MaxPixels bound the area in pixels to which the page is resized. Zero means the config's.
 	MinPixels, MaxPixels int
+	// TokenProgress is called after each token with the number of tokens written so far. It must return soon: the pages
+	// beside it wait. Nil means nobody.
+	TokenProgress func(tokens int)
 	// Sampling says how tokens are drawn. The zero value means the config's; see [Greedy].
 	Sampling Sampling
 }

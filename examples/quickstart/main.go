@@ -71,7 +71,7 @@ func run(ctx context.Context, f flags, out, progress io.Writer) (err error) {
 	start := time.Now()
 	res, err := ex.ExtractWith(ctx, img, textextraction.Options{
 		Format: format, MaxNewTokens: f.maxTokens,
-		Progress: func(tokens int) { fmt.Fprintf(progress, "\rreading: %d tokens, %.1f s ", tokens, time.Since(start).Seconds()) },
+		TokenProgress: showReading(progress, start),
 	})
 	fmt.Fprintln(progress)
 	if err != nil {
@@ -115,6 +115,17 @@ func showLoading(w io.Writer, model string) func(textextraction.LoadProgress) {
 		fmt.Fprintf(w, "\r%s\033[K", line)
 		if p.Done == p.Total && p.Total > 0 {
 			fmt.Fprintln(w)
+		}
+	}
+}
+
+// showReading shows how many tokens are written, a few times a second.
+func showReading(w io.Writer, start time.Time) func(tokens int) {
+	var shown time.Time
+	return func(tokens int) {
+		if now := time.Now(); now.Sub(shown) >= 200*time.Millisecond {
+			shown = now
+			fmt.Fprintf(w, "\rreading: %d tokens, %.1f s", tokens, now.Sub(start).Seconds())
 		}
 	}
 }

@@ -54,13 +54,16 @@ func Attention(t Traits, q, k, v *Node, causal bool, valid *Node) *Node {
 	return Reshape(TransposeAllAxes(out, 1, 0, 2), rows, heads*dim)
 }
 
-// queryBlock says how many queries go together.
+// queryBlock says how many queries go together: all of them where their scores fit the limit, else as many as make blocks
+// of one size. Fewer than 128 would be slow, and make graphs that take long to compile.
 func queryBlock(t Traits, rows, heads int) int {
 	limit := t.BlockBytes
 	if limit <= 0 {
-		limit = 64 << 20
+		limit = 256 << 20
 	}
-	return min(rows, max(16, limit/(4*heads*rows)))
+	least := min(128, max(1, limit)) // a limit below that is a test's
+	blocks := (4*heads*rows*rows + limit - 1) / limit
+	return min(rows, max(least, (rows+blocks-1)/blocks))
 }
 
 // scoreBias is what is added to the scores [heads, n, keys] of the queries from, from+1, …: nil where all keys are seen.

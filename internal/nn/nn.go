@@ -26,7 +26,8 @@ type Traits struct {
 	// HalfAccumulator asks for the half-precision type as the accumulator of a dot product. It is needed on XLA's CPU,
 	// where asking for float32 (the default of GoMLX) hides the weights behind a copy; the sums are float32 inside anyway.
 	HalfAccumulator bool
-	// BlockBytes bounds the attention scores, in bytes, that one block of queries may have. 0 means 64 MiB.
+	// BlockBytes bounds the attention scores, in bytes, that one block of queries may have. 0 means 256 MiB, which makes
+	// blocks of 512 queries of the 8,192 patches of a large page.
 	BlockBytes int
 }
 
