@@ -38,7 +38,31 @@ func (m *Model) bucket(rows int) int {
 	return (rows + step - 1) / step * step
 }
 
-// Encode runs the vision tower on an image's patches. The context is checked before each block.
+// An image of more than stripeLimit patches goes through the tower in stripes of stripeRows patches, each against the keys
+// and values of all. What is in memory at one time is then that of a stripe, and the context is obeyed between stripes.
+const (
+	defaultStripeLimit = 2048
+	defaultStripeRows  = 512
+)
+
+// stripe is a part of an image's patches on their way through the tower.
+type stripe struct {
+	from, rows  int
+	x, cos, sin compute.Buffer
+}
+
+// encoding is one call of Encode.
+type encoding struct {
+	m       *Model
+	patches *Patches
+	padded  int // patches, with padding
+	stripes []stripe
+	valid   compute.Buffer
+	scratch buffers
+}
+
+// Encode runs the vision tower on an image's patches. The context is checked before each call to the device, of which the
+// longest is a block over one stripe.
 func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
 	v := m.Spec.Vision
 	n := p.GridH * p.GridW
@@ -46,78 +70,191 @@ func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
 	if n == 0 || p.GridH%v.MergeSize != 0 || p.GridW%v.MergeSize != 0 || len(p.Pixels) != n*v.PatchDim() {
 		return nil, fmt.Errorf("qwen: encode: %d×%d patches with %d values do not fit this model", p.GridH, p.GridW, len(p.Pixels))
 	}
-	padded := m.bucket(n/unit) * unit
-	var scratch buffers
-	defer func() { err = errors.Join(err, scratch.free()) }()
-
-	x, err := m.embedPatches(ctx, p, padded)
-	if err != nil {
-		return nil, fmt.Errorf("qwen: encode: %w", err)
+	e := &encoding{m: m, patches: p}
+	e.split(m.bucket(n/unit)*unit, unit)
+	out := &Visual{tokens: n / unit, padded: e.padded / unit}
+	err = e.run(ctx, out)
+	for _, s := range e.stripes {
+		err = errors.Join(err, buffers{s.x}.free())
 	}
-	turn := visionAngles(v, p.GridH, p.GridW, padded)
-	var cos, sin, valid compute.Buffer
-	cos, err = scratch.keep(m, turn.cos, padded, v.HeadDim()/2)
-	if err == nil {
-		sin, err = scratch.keep(m, turn.sin, padded, v.HeadDim()/2)
+	if err = errors.Join(err, e.scratch.free()); err != nil {
+		return nil, errors.Join(fmt.Errorf("qwen: encode: %w", err), out.Close())
 	}
-	if err == nil {
-		valid, err = scratch.keep(m, []int32{int32(n)})
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("qwen: encode: %w", err), x.Finalize())
-	}
-	out := &Visual{tokens: n / unit, padded: padded / unit}
-	fail := func(err error) (*Visual, error) {
-		return nil, errors.Join(fmt.Errorf("qwen: encode: %w", err), buffers(append(out.deepstack, x)).free())
-	}
-	block := m.blockGraph(padded)
-	for i := range v.Depth {
-		y, err := m.run(ctx, fmt.Sprintf("block %d", padded), block, []compute.Buffer{x, cos, sin, valid}, groupBlock(i))
-		if err != nil {
-			return fail(err)
-		}
-		if err := errors.Join(x.Finalize()); err != nil {
-			return fail(err)
-		}
-		x = y[0]
-		if j := slices.Index(v.Deepstack, i); j >= 0 {
-			rows, err := m.run(ctx, fmt.Sprintf("deepstack %d", padded), m.mergerGraph(padded, true), []compute.Buffer{x}, groupDeepstack(j))
-			if err != nil {
-				return fail(err)
-			}
-			out.deepstack = append(out.deepstack, rows[0])
-		}
-	}
-	rows, err := m.run(ctx, fmt.Sprintf("merger %d", padded), m.mergerGraph(padded, false), []compute.Buffer{x}, groupMerger)
-	if err != nil {
-		return fail(err)
-	}
-	out.rows = rows[0]
-	return out, x.Finalize()
+	return out, nil
 }
 
-func (m *Model) embedPatches(ctx context.Context, p *Patches, padded int) (_ compute.Buffer, err error) {
-	v := m.Spec.Vision
+// split divides the patches into stripes of whole visual tokens.
+func (e *encoding) split(padded, unit int) {
+	limit, rows := e.m.runtime.StripeLimit, e.m.runtime.StripeRows
+	if limit <= 0 {
+		limit, rows = defaultStripeLimit, defaultStripeRows
+	}
+	rows = max(unit, rows/unit*unit)
+	switch {
+	case padded <= limit:
+		rows = padded
+	case !e.m.runtime.ExactShapes: // so that all stripes have one shape
+		padded = (padded + rows - 1) / rows * rows
+	}
+	e.padded = padded
+	for from := 0; from < padded; from += rows {
+		e.stripes = append(e.stripes, stripe{from: from, rows: min(rows, padded-from)})
+	}
+}
+
+func (e *encoding) run(ctx context.Context, out *Visual) (err error) {
+	v := e.m.Spec.Vision
+	if e.valid, err = e.scratch.keep(e.m, []int32{int32(e.patches.GridH * e.patches.GridW)}); err != nil {
+		return err
+	}
+	if err := e.embed(ctx); err != nil {
+		return err
+	}
+	for i := range v.Depth {
+		if err := e.block(ctx, i); err != nil {
+			return err
+		}
+		if j := slices.Index(v.Deepstack, i); j >= 0 {
+			rows, err := e.merge(ctx, groupDeepstack(j), true)
+			if err != nil {
+				return err
+			}
+			out.deepstack = append(out.deepstack, rows)
+		}
+	}
+	out.rows, err = e.merge(ctx, groupMerger, false)
+	return err
+}
+
+// embed embeds the patches of each stripe and puts its angles on the device.
+func (e *encoding) embed(ctx context.Context) error {
+	v, p := e.m.Spec.Vision, e.patches
+	dim, half := v.PatchDim(), v.HeadDim()/2
+	turn := visionAngles(v, p.GridH, p.GridW, e.padded)
+	t := positionTaps(v, p.GridH, p.GridW, e.padded)
+	for i := range e.stripes {
+		s := &e.stripes[i]
+		to := s.from + s.rows
+		var err error
+		if s.cos, err = e.scratch.keep(e.m, turn.cos[s.from*half:to*half], s.rows, half); err != nil {
+			return err
+		}
+		if s.sin, err = e.scratch.keep(e.m, turn.sin[s.from*half:to*half], s.rows, half); err != nil {
+			return err
+		}
+		pixels := p.Pixels[min(s.from*dim, len(p.Pixels)):min(to*dim, len(p.Pixels))]
+		if len(pixels) < s.rows*dim {
+			pixels = append(make([]float32, 0, s.rows*dim), pixels...)[:s.rows*dim]
+		}
+		if s.x, err = e.embedStripe(ctx, s.rows, pixels, t.index[s.from*4:to*4], t.weight[s.from*4:to*4]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *encoding) embedStripe(ctx context.Context, rows int, pixels []float32, index []int32, weight []float32) (_ compute.Buffer, err error) {
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
-	pixels := p.Pixels
-	if rows := p.GridH * p.GridW; rows < padded {
-		pixels = make([]float32, padded*v.PatchDim())
-		copy(pixels, p.Pixels)
-	}
-	t := positionTaps(v, p.GridH, p.GridW, padded)
-	if _, err := scratch.keep(m, pixels, padded, v.PatchDim()); err != nil {
+	if _, err := scratch.keep(e.m, pixels, rows, e.m.Spec.Vision.PatchDim()); err != nil {
 		return nil, err
 	}
-	if _, err := scratch.keep(m, t.index, padded, 4); err != nil {
+	if _, err := scratch.keep(e.m, index, rows, 4); err != nil {
 		return nil, err
 	}
-	if _, err := scratch.keep(m, t.weight, padded, 4); err != nil {
+	if _, err := scratch.keep(e.m, weight, rows, 4); err != nil {
 		return nil, err
 	}
-	x, err := m.run(ctx, fmt.Sprintf("patch %d", padded), m.patchGraph(padded), scratch, groupPatch)
+	x, err := e.m.run(ctx, fmt.Sprintf("patch %d", rows), e.m.patchGraph(rows), scratch, groupPatch)
 	if err != nil {
 		return nil, err
 	}
 	return x[0], nil
+}
+
+// block runs one transformer block.
+func (e *encoding) block(ctx context.Context, i int) error {
+	if len(e.stripes) > 1 {
+		return e.stripedBlock(ctx, i)
+	}
+	s := &e.stripes[0]
+	out, err := e.m.run(ctx, fmt.Sprintf("block %d", s.rows), e.m.blockGraph(s.rows), []compute.Buffer{s.x, s.cos, s.sin, e.valid}, groupBlock(i))
+	if err != nil {
+		return err
+	}
+	return s.replace(out[0])
+}
+
+// replace puts the next state in the place of the last.
+func (s *stripe) replace(x compute.Buffer) error {
+	old := s.x
+	s.x = x
+	return old.Finalize()
+}
+
+func (e *encoding) stripedBlock(ctx context.Context, i int) (err error) {
+	var scratch buffers
+	defer func() { err = errors.Join(err, scratch.free()) }()
+	var queries, keys, values []compute.Buffer
+	for _, s := range e.stripes {
+		out, err := e.m.run(ctx, fmt.Sprintf("heads %d", s.rows), e.m.headsGraph(s.rows), []compute.Buffer{s.x, s.cos, s.sin}, groupBlock(i))
+		if err != nil {
+			return err
+		}
+		scratch = append(scratch, out...)
+		queries, keys, values = append(queries, out[0]), append(keys, out[1]), append(values, out[2])
+	}
+	var all [2]compute.Buffer
+	for j, parts := range [][]compute.Buffer{keys, values} {
+		if all[j], err = e.m.join(ctx, 1, parts); err != nil {
+			return err
+		}
+		scratch = append(scratch, all[j])
+	}
+	for j := range e.stripes {
+		s := &e.stripes[j]
+		out, err := e.m.run(ctx, fmt.Sprintf("rest %d %d", s.rows, e.padded), e.m.restGraph(s.rows, e.padded),
+			[]compute.Buffer{s.x, queries[j], all[0], all[1], e.valid}, groupBlock(i))
+		if err != nil {
+			return err
+		}
+		if err := s.replace(out[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// merge runs a merger on all stripes and joins what it makes of them.
+func (e *encoding) merge(ctx context.Context, group string, deepstack bool) (_ compute.Buffer, err error) {
+	var parts buffers
+	for _, s := range e.stripes {
+		out, err := e.m.run(ctx, fmt.Sprintf("merger %d %t", s.rows, deepstack), e.m.mergerGraph(s.rows, deepstack), []compute.Buffer{s.x}, group)
+		if err != nil {
+			return nil, errors.Join(err, parts.free())
+		}
+		parts = append(parts, out[0])
+	}
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	joined, err := e.m.join(ctx, 0, parts)
+	return joined, errors.Join(err, parts.free())
+}
+
+// join puts buffers end to end along an axis.
+func (m *Model) join(ctx context.Context, axis int, parts []compute.Buffer) (compute.Buffer, error) {
+	var shapes [][]int
+	for _, p := range parts {
+		shape, err := p.Shape()
+		if err != nil {
+			return nil, err
+		}
+		shapes = append(shapes, shape.Dimensions)
+	}
+	out, err := m.run(ctx, fmt.Sprintf("join %d %v", axis, shapes), joinGraph(axis, shapes), parts)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
 }

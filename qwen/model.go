@@ -32,6 +32,9 @@ type Runtime struct {
 	ExactShapes bool
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
+	// StripeLimit is the number of patches up to which an image goes through the vision tower as a whole; larger ones go in
+	// stripes of StripeRows patches. 0 means 2,048 and 512.
+	StripeLimit, StripeRows int
 }
 
 // LoadOptions say how the weights are loaded. The zero value is float32.

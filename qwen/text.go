@@ -70,8 +70,8 @@ func (m *Model) prefillGraph(rows int) func(b *program.Builder) []*Node {
 		sin := b.Input("sin", dtypes.Float32, rows, t.HeadDim/2)
 		p := m.declare(b, layerParams(t))
 		q, k, v := m.project(p, x, cos, sin)
-		x = m.finish(p, x, nn.Attention(m.runtime.Traits, q, k, v, true, nil))
-		return []*Node{x, TransposeAllAxes(k, 1, 0, 2), TransposeAllAxes(v, 1, 0, 2)}
+		k, v = nn.HeadsFirst(k), nn.HeadsFirst(v)
+		return []*Node{m.finish(p, x, nn.Attention(m.runtime.Traits, nn.HeadsFirst(q), k, v, true, nil)), k, v}
 	}
 }
 

@@ -15,14 +15,17 @@ import (
 func TestRuntimeVariants(t *testing.T) {
 	device := openDevice(t)
 	variants := map[string]func(r *qwen.Runtime){
-		"padded shapes":     func(r *qwen.Runtime) { r.ExactShapes = false },
-		"exact shapes":      func(r *qwen.Runtime) { r.ExactShapes = true },
-		"[in, out]":         func(r *qwen.Runtime) { r.Traits.InOut = true },
-		"[out, in]":         func(r *qwen.Runtime) { r.Traits.InOut = false },
-		"multiply, reduce":  func(r *qwen.Runtime) { r.Traits.MulReduce = true },
-		"matrix products":   func(r *qwen.Runtime) { r.Traits.MulReduce = false },
-		"swapped products":  func(r *qwen.Runtime) { r.Traits.SwapRows = 64 },
-		"blocks of queries": func(r *qwen.Runtime) { r.Traits.BlockBytes = 1 },
+		"padded shapes":      func(r *qwen.Runtime) { r.ExactShapes = false },
+		"exact shapes":       func(r *qwen.Runtime) { r.ExactShapes = true },
+		"[in, out]":          func(r *qwen.Runtime) { r.Traits.InOut = true },
+		"[out, in]":          func(r *qwen.Runtime) { r.Traits.InOut = false },
+		"multiply, reduce":   func(r *qwen.Runtime) { r.Traits.MulReduce = true },
+		"matrix products":    func(r *qwen.Runtime) { r.Traits.MulReduce = false },
+		"swapped products":   func(r *qwen.Runtime) { r.Traits.SwapRows = 64 },
+		"stripes":            func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows = 8, 16 },
+		"uneven stripes":     func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.ExactShapes = 8, 28, true },
+		"one token a stripe": func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.ExactShapes = 1, 1, true },
+		"blocks of queries":  func(r *qwen.Runtime) { r.Traits.BlockBytes = 1 },
 	}
 	if device.IsXLA() { // the pure-Go backend cannot write a part of a tensor
 		variants["cache on the device"] = func(r *qwen.Runtime) { r.HostCache = false }

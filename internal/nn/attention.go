@@ -12,57 +12,55 @@ import (
 // (padding) stays free of NaN.
 const masked = -1e30
 
-// Attention is softmax(q·kᵀ/√dim)·v over one sequence, for q [rows, heads, dim] and k, v [rows, kvHeads, dim], where heads
+// HeadsFirst turns x [rows, heads, dim] into [heads, rows, dim], the layout that attention works in.
+func HeadsFirst(x *Node) *Node { return TransposeAllAxes(x, 1, 0, 2) }
+
+// Attention is softmax(q·kᵀ/√dim)·v within one sequence, for q [heads, rows, dim] and k, v [kvHeads, keys, dim], where heads
 // is a multiple of kvHeads. It returns [rows, heads·dim].
 //
-// With causal set, a row sees itself and the rows before it. With valid set (a scalar int32) the rows from valid on are
-// padding that no row sees. The queries go in blocks, so that the scores in memory at one time stay below t.BlockBytes and
-// not rows×rows.
+// With causal set, rows and keys are the same tokens, and a row sees itself and those before it. With valid set (a scalar
+// int32) the keys from valid on are padding that no row sees. The queries go in blocks, so that the scores in memory at one
+// time stay within t.BlockBytes, however many keys there are.
 func Attention(t Traits, q, k, v *Node, causal bool, valid *Node) *Node {
-	rows, heads, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
-	kv := k.Shape().Dim(1)
-	q = TransposeAllAxes(MulScalar(q, 1/math.Sqrt(float64(dim))), 1, 0, 2) // [heads, rows, dim]
-	k = TransposeAllAxes(k, 1, 0, 2)                                       // [kv, rows, dim]
-	v = TransposeAllAxes(v, 1, 0, 2)
-	block := queryBlock(t, rows, heads)
+	heads, rows, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
+	kv, keys := k.Shape().Dim(0), k.Shape().Dim(1)
+	q = MulScalar(q, 1/math.Sqrt(float64(dim)))
+	block := queryBlock(t, heads, rows, keys)
 	var outs []*Node
 	for from := 0; from < rows; from += block {
-		to := min(from+block, rows)
-		keys := rows
-		kb, vb := k, v
-		if causal && to < rows { // the keys after the block's last query are seen by none of its queries
-			keys = to
-			kb, vb = Slice(k, AxisRange(), AxisRange(0, keys)), Slice(v, AxisRange(), AxisRange(0, keys))
+		n := min(block, rows-from)
+		qb, kb, vb, seen := q, k, v, keys
+		if n < rows {
+			qb = Slice(q, AxisRange(), AxisRange(from, from+n))
 		}
-		qb := q
-		if block < rows {
-			qb = Slice(q, AxisRange(), AxisRange(from, to))
+		if causal && from+n < rows { // the keys after the block's last query are seen by none of its queries
+			seen = from + n
+			kb, vb = Slice(k, AxisRange(), AxisRange(0, seen)), Slice(v, AxisRange(), AxisRange(0, seen))
 		}
-		n := to - from
 		qb = Reshape(qb, kv, heads/kv*n, dim)                             // heads that share a key stand together
-		scores := Reshape(Einsum("kmd,ktd->kmt", qb, kb), heads, n, keys) // [heads, n, keys]
-		if bias := scoreBias(q.Graph(), from, n, keys, causal, valid); bias != nil {
+		scores := Reshape(Einsum("kmd,ktd->kmt", qb, kb), heads, n, seen) // [heads, n, seen]
+		if bias := scoreBias(q.Graph(), from, n, seen, causal, valid); bias != nil {
 			scores = Add(scores, bias)
 		}
-		p := Reshape(Softmax(scores, -1), kv, heads/kv*n, keys)
+		p := Reshape(Softmax(scores, -1), kv, heads/kv*n, seen)
 		outs = append(outs, Reshape(Einsum("kmt,ktd->kmd", p, vb), heads, n, dim))
 	}
 	out := outs[0]
 	if len(outs) > 1 {
 		out = Concatenate(outs, 1)
 	}
-	return Reshape(TransposeAllAxes(out, 1, 0, 2), rows, heads*dim)
+	return Reshape(HeadsFirst(out), rows, heads*dim) // the same permutation back
 }
 
 // queryBlock says how many queries go together: all of them where their scores fit the limit, else as many as make blocks
 // of one size. Fewer than 128 would be slow, and make graphs that take long to compile.
-func queryBlock(t Traits, rows, heads int) int {
+func queryBlock(t Traits, heads, rows, keys int) int {
 	limit := t.BlockBytes
 	if limit <= 0 {
 		limit = 256 << 20
 	}
-	least := min(128, max(1, limit)) // a limit below that is a test's
-	blocks := (4*heads*rows*rows + limit - 1) / limit
+	least := min(128, limit) // a limit below that is a test's
+	blocks := (4*heads*rows*keys + limit - 1) / limit
 	return min(rows, max(least, (rows+blocks-1)/blocks))
 }
 

@@ -57,7 +57,7 @@ func TestAttention(t *testing.T) {
 					if !padded {
 						limit = nil
 					}
-					return nn.Attention(nn.Traits{BlockBytes: block}, in[0], in[1], in[2], causal, limit)
+					return nn.Attention(nn.Traits{BlockBytes: block}, nn.HeadsFirst(in[0]), nn.HeadsFirst(in[1]), nn.HeadsFirst(in[2]), causal, limit)
 				})
 				for row := range rows {
 					seen := rows
