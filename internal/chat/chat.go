@@ -40,7 +40,7 @@ type Template struct{ t *exec.Template }
 const (
 	maxSource = 1 << 20
 	maxOutput = 1 << 26
-	maxRange  = 1 << 16
+	maxItems  = 1 << 16
 	maxTime   = 5 * time.Second
 )
 
@@ -88,16 +88,28 @@ func (t *Template) Render(messages []Message, addGenerationPrompt bool) (text st
 		}
 		list[i] = map[string]any{"role": m.Role, "content": content}
 	}
-	w := &boundedWriter{deadline: time.Now().Add(maxTime)}
-	err = t.t.Execute(w, exec.NewContext(map[string]any{"messages": list, "add_generation_prompt": addGenerationPrompt}))
+	b := &budget{deadline: time.Now().Add(maxTime), items: maxItems}
+	variables := exec.NewContext(map[string]any{"messages": list, "add_generation_prompt": addGenerationPrompt, "range": b.count})
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { done <- err }()
+		defer fence(&err)
+		err = t.t.Execute(b, variables)
+	}()
+	select {
+	case err = <-done:
+	case <-time.After(maxTime + time.Second):
+		// gonja cannot be stopped from outside. What it may still write fails at once, and so does each range it counts.
+		return "", fmt.Errorf("chat template: it takes more than %s", maxTime)
+	}
 	if err != nil {
 		return "", fmt.Errorf("chat template: %w", err)
 	}
-	return string(w.text), nil
+	return string(b.text), nil
 }
 
-// functions are those that transformers gives to templates, and a range that is bounded: gonja's own counts in a
-// goroutine, which outlives a loop that is left early.
+// functions are those that transformers gives to templates.
 var functions = map[string]any{
 	"raise_exception": func(_ *exec.Evaluator, args *exec.VarArgs) (string, error) {
 		return "", fmt.Errorf("it refuses the messages: %s", args.First().String())
@@ -105,43 +117,58 @@ var functions = map[string]any{
 	"strftime_now": func(*exec.Evaluator, *exec.VarArgs) (string, error) {
 		return "", errors.New("strftime_now is not supported: a prompt with the time in it is another one each day")
 	},
-	"range": func(_ *exec.Evaluator, args *exec.VarArgs) ([]int, error) {
-		bounds := []int{0, 0, 1}
-		for i, a := range args.Args {
-			if i >= len(bounds) || !a.IsInteger() {
-				return nil, errors.New("range wants one to three integers")
-			}
-			bounds[i] = a.Integer()
-		}
-		if len(args.Args) == 1 {
-			bounds[0], bounds[1] = 0, bounds[0]
-		}
-		var list []int
-		for i := bounds[0]; bounds[2] > 0 && i < bounds[1] || bounds[2] < 0 && i > bounds[1]; i += bounds[2] {
-			if len(list) == maxRange {
-				return nil, fmt.Errorf("range of more than %d", maxRange)
-			}
-			list = append(list, i)
-		}
-		return list, nil
-	},
 }
 
-// boundedWriter collects text, and fails when there is too much of it or it takes too long.
-type boundedWriter struct {
+// budget is what one rendering may cost. It collects the text.
+type budget struct {
 	text     []byte
 	deadline time.Time
+	items    int
 }
 
-func (w *boundedWriter) Write(p []byte) (int, error) {
-	if len(w.text)+len(p) > maxOutput {
+func (b *budget) check() error {
+	if time.Now().After(b.deadline) {
+		return fmt.Errorf("it takes more than %s", maxTime)
+	}
+	return nil
+}
+
+// Write collects text, and fails when there is too much of it or it takes too long.
+func (b *budget) Write(p []byte) (int, error) {
+	if len(b.text)+len(p) > maxOutput {
 		return 0, fmt.Errorf("it writes more than %d bytes", maxOutput)
 	}
-	if time.Now().After(w.deadline) {
-		return 0, fmt.Errorf("it takes more than %s", maxTime)
+	if err := b.check(); err != nil {
+		return 0, err
 	}
-	w.text = append(w.text, p...)
+	b.text = append(b.text, p...)
 	return len(p), nil
+}
+
+// count is Python's range, bounded over the whole rendering. gonja's own counts in a goroutine, which outlives a loop that
+// is left early.
+func (b *budget) count(_ *exec.Evaluator, args *exec.VarArgs) ([]int, error) {
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	bounds := []int{0, 0, 1}
+	for i, a := range args.Args {
+		if i >= len(bounds) || !a.IsInteger() {
+			return nil, errors.New("range wants one to three integers")
+		}
+		bounds[i] = a.Integer()
+	}
+	if len(args.Args) == 1 {
+		bounds[0], bounds[1] = 0, bounds[0]
+	}
+	var list []int
+	for i := bounds[0]; bounds[2] > 0 && i < bounds[1] || bounds[2] < 0 && i > bounds[1]; i += bounds[2] {
+		if b.items--; b.items < 0 {
+			return nil, fmt.Errorf("its ranges have more than %d items", maxItems)
+		}
+		list = append(list, i)
+	}
+	return list, nil
 }
 
 // fence turns a panic of the library into an error: a template is a stranger's.
