@@ -7,8 +7,8 @@ func (d *Device) Runtime() qwen.Runtime {
 	r := qwen.Runtime{Backend: d.backend, HostCache: d.IsCPU() && d.HasSharedBuffers()}
 	switch d.kind {
 	case KindGo:
-		r.ExactShapes = true // nothing is compiled
-		r.Traits.InOut = true
+		r.ExactShapes = true         // nothing is compiled
+		r.MatrixElements = 4<<20 - 1 // up to here a product with one row needs no packing of the matrix
 	case KindXLACPU:
 		r.Traits.MulReduce = true
 		r.Traits.SwapRows = 64

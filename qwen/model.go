@@ -32,6 +32,9 @@ type Runtime struct {
 	ExactShapes bool
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
+	// MatrixElements, if not 0, bounds the elements of a buffer with a matrix: larger ones are held in several. The pure-Go
+	// backend reads small ones three times faster where few rows are multiplied with them.
+	MatrixElements int
 	// StripeLimit is the number of patches up to which an image goes through the vision tower as a whole; larger ones go in
 	// stripes of StripeRows patches. 0 means 2,048 and 512.
 	StripeLimit, StripeRows int
@@ -103,7 +106,7 @@ func Load(ctx context.Context, runtime Runtime, fsys fs.FS, opts LoadOptions) (*
 	if err := checkWeights(m.Spec, file); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
-	l := loader{backend: runtime.Backend, file: file, dtype: m.dtype, inOut: runtime.Traits.InOut}
+	l := loader{backend: runtime.Backend, file: file, dtype: m.dtype, limit: runtime.MatrixElements}
 	if m.weights, err = l.load(ctx, m.Spec.groups(), opts.Progress); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}

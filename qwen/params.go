@@ -1,6 +1,11 @@
 package qwen
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+)
 
 // Each parameter of the model is declared once, here. Its shape, its place in the checkpoint and its place among the
 // inputs of the programs all come from that declaration; graph code looks parameters up and never makes one.
@@ -11,10 +16,8 @@ type paramKind int
 const (
 	// vector is a norm's weight or a bias, always float32.
 	vector paramKind = iota
-	// matrix is the weight of a dense layer, in the model's dtype, laid out as the backend likes it.
+	// matrix is the weight of a dense layer or an embedding, [out, in] as the checkpoint has it, in the model's dtype.
 	matrix
-	// table is read by rows (an embedding), in the model's dtype, always [rows, width].
-	table
 )
 
 // param is one parameter of a group. Matrices that are multiplied with the same input are one parameter with several
@@ -31,7 +34,7 @@ type source struct {
 	shape []int
 }
 
-// dims is the shape of the parameter with its sources put together: [n], or [out, in] for matrices and tables.
+// dims is the shape of the parameter with its sources put together: [n], or [out, in] for matrices.
 func (p param) dims() []int {
 	rows := 0
 	for _, s := range p.sources {
@@ -41,6 +44,48 @@ func (p param) dims() []int {
 		return []int{rows}
 	}
 	return []int{rows, elements(p.sources[0].shape) / p.sources[0].shape[0]}
+}
+
+// part is a run of rows of one source.
+type part struct {
+	source   source
+	from, to int
+}
+
+// buffers says how a parameter lies on the device: as one buffer with all sources, or, where that would have more than limit
+// elements (0 means no limit), in buffers of so many rows each that none has.
+func (p param) buffers(limit int) [][]part {
+	var whole []part
+	for _, s := range p.sources {
+		whole = append(whole, part{s, 0, s.shape[0]})
+	}
+	dims := p.dims()
+	if p.kind == vector || limit <= 0 || elements(dims) <= limit {
+		return [][]part{whole}
+	}
+	rows := max(1, limit/dims[1])
+	if rows > 64 {
+		rows -= rows % 64 // whole panels for the backend's kernels
+	}
+	var list [][]part
+	for _, w := range whole {
+		for from := 0; from < w.to; from += rows {
+			list = append(list, []part{{w.source, from, min(from+rows, w.to)}})
+		}
+	}
+	return list
+}
+
+// shape is the shape of a buffer.
+func (p param) shape(parts []part, dtype dtypes.DType) shapes.Shape {
+	rows := 0
+	for _, part := range parts {
+		rows += part.to - part.from
+	}
+	if p.kind == vector {
+		return shapes.Make(dtypes.Float32, rows)
+	}
+	return shapes.Make(dtype, rows, p.dims()[1])
 }
 
 func elements(shape []int) int {
@@ -98,7 +143,7 @@ func (s Spec) groups() []group {
 	all := []group{
 		{groupPatch, "model.visual.", patchParams(v)},
 		{groupMerger, "model.visual.merger.", mergerParams(v, v.Hidden)},
-		{groupEmbedding, "model.language_model.", []param{one(table, "embed_tokens.weight", t.VocabSize, t.Hidden)}},
+		{groupEmbedding, "model.language_model.", []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden)}},
 		{groupHead, "", s.headParams()},
 	}
 	for i := range v.Depth {
@@ -117,7 +162,7 @@ func patchParams(v VisionSpec) []param {
 	return []param{
 		one(matrix, "patch_embed.proj.weight", v.Hidden, 3, v.TemporalPatchSize, v.PatchSize, v.PatchSize),
 		one(vector, "patch_embed.proj.bias", v.Hidden),
-		one(table, "pos_embed.weight", v.PositionSide*v.PositionSide, v.Hidden),
+		one(matrix, "pos_embed.weight", v.PositionSide*v.PositionSide, v.Hidden),
 	}
 }
 

@@ -15,8 +15,8 @@ func (m *Model) embedGraph(rows int) func(b *program.Builder) []*Node {
 	t := m.Spec.Text
 	return func(b *program.Builder) []*Node {
 		ids := b.Input("ids", dtypes.Int32, rows)
-		p := m.declare(b, []param{one(table, "embed_tokens.weight", t.VocabSize, t.Hidden)})
-		return []*Node{ConvertDType(Gather(p["embed_tokens.weight"], ExpandAxes(ids, -1)), dtypes.Float32)}
+		p := m.declare(b, []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden)})
+		return []*Node{nn.Lookup(p["embed_tokens.weight"], ids)}
 	}
 }
 
@@ -41,13 +41,13 @@ func (m *Model) visualGraph(rows, visual int, add bool) func(b *program.Builder)
 func (m *Model) project(p params, x, cos, sin *Node) (q, k, v *Node) {
 	t := m.Spec.Text
 	rows := x.Shape().Dim(0)
-	qkv := nn.Dense(m.runtime.Traits, nn.RMSNorm(x, p["input_layernorm.weight"], t.NormEps), p["qkv"], nil)
+	qkv := nn.Dense(m.runtime.Traits, nn.RMSNorm(x, p.vector("input_layernorm.weight"), t.NormEps), p["qkv"], nil)
 	qkv = Reshape(qkv, rows, t.Heads+2*t.KVHeads, t.HeadDim)
 	q = Slice(qkv, AxisRange(), AxisRange(0, t.Heads))
 	k = Slice(qkv, AxisRange(), AxisRange(t.Heads, t.Heads+t.KVHeads))
 	v = Slice(qkv, AxisRange(), AxisRange(t.Heads+t.KVHeads))
-	q = nn.Rotate(nn.RMSNorm(q, p["self_attn.q_norm.weight"], t.NormEps), cos, sin)
-	k = nn.Rotate(nn.RMSNorm(k, p["self_attn.k_norm.weight"], t.NormEps), cos, sin)
+	q = nn.Rotate(nn.RMSNorm(q, p.vector("self_attn.q_norm.weight"), t.NormEps), cos, sin)
+	k = nn.Rotate(nn.RMSNorm(k, p.vector("self_attn.k_norm.weight"), t.NormEps), cos, sin)
 	return q, k, v
 }
 
@@ -55,7 +55,7 @@ func (m *Model) project(p params, x, cos, sin *Node) (q, k, v *Node) {
 func (m *Model) finish(p params, x, attention *Node) *Node {
 	t := m.Spec.Text
 	x = Add(x, nn.Dense(m.runtime.Traits, attention, p["self_attn.o_proj.weight"], nil))
-	h := nn.RMSNorm(x, p["post_attention_layernorm.weight"], t.NormEps)
+	h := nn.RMSNorm(x, p.vector("post_attention_layernorm.weight"), t.NormEps)
 	h = nn.SwiGLU(nn.Dense(m.runtime.Traits, h, p["gate_up"], nil))
 	return Add(x, nn.Dense(m.runtime.Traits, h, p["mlp.down_proj.weight"], nil))
 }
@@ -144,15 +144,14 @@ func (m *Model) rowGraph(rows int) func(b *program.Builder) []*Node {
 
 // logits applies the last norm and the output matrix: [rows, hidden] → [rows, vocab].
 func (m *Model) logits(b *program.Builder, x *Node) *Node {
-	t, traits := m.Spec.Text, m.runtime.Traits
+	t := m.Spec.Text
 	p := m.declare(b, m.Spec.headParams())
-	x = nn.RMSNorm(x, p["model.language_model.norm.weight"], t.NormEps)
-	if w := p["lm_head.weight"]; w != nil {
-		return nn.Dense(traits, x, w, nil)
+	x = nn.RMSNorm(x, p.vector("model.language_model.norm.weight"), t.NormEps)
+	w := p["lm_head.weight"]
+	if w == nil { // it is the embedding
+		w = m.declare(b, []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden)})["embed_tokens.weight"]
 	}
-	embedding := m.declare(b, []param{one(table, "embed_tokens.weight", t.VocabSize, t.Hidden)})
-	traits.InOut = false // a table keeps its rows
-	return nn.Dense(traits, x, embedding["embed_tokens.weight"], nil)
+	return nn.Dense(m.runtime.Traits, x, w, nil)
 }
 
 // logitsGraph is the output layer: [rows, hidden] → [rows, vocab].

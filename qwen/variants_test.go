@@ -17,8 +17,7 @@ func TestRuntimeVariants(t *testing.T) {
 	variants := map[string]func(r *qwen.Runtime){
 		"padded shapes":      func(r *qwen.Runtime) { r.ExactShapes = false },
 		"exact shapes":       func(r *qwen.Runtime) { r.ExactShapes = true },
-		"[in, out]":          func(r *qwen.Runtime) { r.Traits.InOut = true },
-		"[out, in]":          func(r *qwen.Runtime) { r.Traits.InOut = false },
+		"matrices in parts":  func(r *qwen.Runtime) { r.MatrixElements = 512 },
 		"multiply, reduce":   func(r *qwen.Runtime) { r.Traits.MulReduce = true },
 		"matrix products":    func(r *qwen.Runtime) { r.Traits.MulReduce = false },
 		"swapped products":   func(r *qwen.Runtime) { r.Traits.SwapRows = 64 },

@@ -14,26 +14,31 @@ import (
 // blocks share: compiling is quick, memory is that of one block, and a context is obeyed between them. The patches of a
 // large image go through it in stripes.
 
-// params are the parameters of a group, by their declared names.
-type params map[string]*Node
+// params are the parameters of a group, by their declared names, each in one or more parts.
+type params map[string][]*Node
+
+// vector is a parameter that is in one part: a norm's weight, a bias.
+func (p params) vector(name string) *Node { return p[name][0] }
 
 // declare makes the inputs of a program for a group, in the order of its declaration.
 func (m *Model) declare(b *program.Builder, declared []param) params {
 	p := params{}
 	for _, d := range declared {
-		shape := paramShape(d, m.dtype, m.runtime.Traits.InOut)
-		p[d.name] = b.Input(d.name, shape.DType, shape.Dimensions...)
+		for i, parts := range d.buffers(m.runtime.MatrixElements) {
+			shape := d.shape(parts, m.dtype)
+			p[d.name] = append(p[d.name], b.Input(fmt.Sprintf("%s/%d", d.name, i), shape.DType, shape.Dimensions...))
+		}
 	}
 	return p
 }
 
 // dense applies the linear layer of that key.
 func (m *Model) dense(p params, key string, x *Node) *Node {
-	return nn.Dense(m.runtime.Traits, x, p[key+".weight"], p[key+".bias"])
+	return nn.Dense(m.runtime.Traits, x, p[key+".weight"], p.vector(key+".bias"))
 }
 
 func layerNormOf(p params, key string, x *Node) *Node {
-	return nn.LayerNorm(x, p[key+".weight"], p[key+".bias"], visionNormEps)
+	return nn.LayerNorm(x, p.vector(key+".weight"), p.vector(key+".bias"), visionNormEps)
 }
 
 // patchGraph embeds patches [rows, channels·frames·height·width] and adds their interpolated positions → [rows, hidden].
@@ -45,7 +50,7 @@ func (m *Model) patchGraph(rows int) func(b *program.Builder) []*Node {
 		weight := b.Input("weight", dtypes.Float32, rows, 4)
 		p := m.declare(b, patchParams(v))
 		x := m.dense(p, "patch_embed.proj", pixels)
-		taps := ConvertDType(Gather(p["pos_embed.weight"], ExpandAxes(index, -1)), dtypes.Float32) // [rows, 4, hidden]
+		taps := Reshape(nn.Lookup(p["pos_embed.weight"], Reshape(index, rows*4)), rows, 4, v.Hidden)
 		return []*Node{Add(x, ReduceSum(Mul(taps, ExpandAxes(weight, -1)), 1))}
 	}
 }

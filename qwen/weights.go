@@ -10,7 +10,6 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 
 	"github.com/omnidocs/omnidocs/internal/checkpoint"
 )
@@ -119,12 +118,12 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 	return &e
 }
 
-// loader reads parameters onto the device, one at a time: no tensor is in memory twice for longer than its own reading.
+// loader reads parameters onto the device, one buffer at a time: nothing is in memory twice for longer than its own reading.
 type loader struct {
 	backend compute.Backend
 	file    *checkpoint.Checkpoint
-	dtype   dtypes.DType // of matrices and tables
-	inOut   bool         // matrices are transposed
+	dtype   dtypes.DType // of matrices
+	limit   int          // of a buffer's elements
 }
 
 func (l loader) load(ctx context.Context, groups []group, progress func(done, total int64)) (weights, error) {
@@ -137,11 +136,13 @@ func (l loader) load(ctx context.Context, groups []group, progress func(done, to
 	w := weights{}
 	for _, g := range groups {
 		for _, p := range g.params {
-			b, err := l.param(ctx, g, p)
-			if err != nil {
-				return nil, errors.Join(fmt.Errorf("load %s%s: %w", g.prefix, p.name, err), w.finalize())
+			for _, parts := range p.buffers(l.limit) {
+				b, err := l.buffer(ctx, g, p, parts)
+				if err != nil {
+					return nil, errors.Join(fmt.Errorf("load %s%s: %w", g.prefix, p.name, err), w.finalize())
+				}
+				w[g.name] = append(w[g.name], b)
 			}
-			w[g.name] = append(w[g.name], b)
 			done += int64(elements(p.dims()))
 			if progress != nil {
 				progress(done, total)
@@ -151,11 +152,11 @@ func (l loader) load(ctx context.Context, groups []group, progress func(done, to
 	return w, nil
 }
 
-func (l loader) param(ctx context.Context, g group, p param) (compute.Buffer, error) {
-	shape := l.shape(p)
+func (l loader) buffer(ctx context.Context, g group, p param, parts []part) (compute.Buffer, error) {
+	shape := p.shape(parts, l.dtype)
 	if !l.backend.HasSharedBuffers() {
 		flat := dtypes.MakeAnySlice(shape.DType, shape.Size())
-		if err := l.fill(ctx, g, p, flat); err != nil {
+		if err := l.fill(ctx, g, parts, flat); err != nil {
 			return nil, err
 		}
 		return l.backend.BufferFromFlatData(0, flat, shape)
@@ -164,93 +165,49 @@ func (l loader) param(ctx context.Context, g group, p param) (compute.Buffer, er
 	if err != nil {
 		return nil, err
 	}
-	if err := l.fill(ctx, g, p, flat); err != nil {
+	if err := l.fill(ctx, g, parts, flat); err != nil {
 		return nil, errors.Join(err, buffer.Finalize())
 	}
 	return buffer, nil
 }
 
-// shape is the shape of a parameter on the device.
-func (l loader) shape(p param) shapes.Shape { return paramShape(p, l.dtype, l.inOut) }
-
-func paramShape(p param, dtype dtypes.DType, inOut bool) shapes.Shape {
-	dims := p.dims()
-	switch {
-	case p.kind == vector:
-		return shapes.Make(dtypes.Float32, dims...)
-	case p.kind == matrix && inOut:
-		return shapes.Make(dtype, dims[1], dims[0])
-	default:
-		return shapes.Make(dtype, dims...)
+func (l loader) fill(ctx context.Context, g group, parts []part, flat any) error {
+	if flat, ok := flat.([]float32); ok {
+		return fillParts(ctx, l.file, g, parts, flat, l.file.ReadFloat32)
 	}
-}
-
-func (l loader) fill(ctx context.Context, g group, p param, flat any) error {
-	inOut := l.inOut && p.kind == matrix
-	switch flat := flat.(type) {
-	case []float32:
-		return fillSources(ctx, l.file, g, p, flat, inOut, l.file.ReadFloat32)
-	default:
-		bits, read, err := l.halfBits(flat)
-		if err != nil {
-			return err
-		}
-		return fillSources(ctx, l.file, g, p, bits, inOut, read)
+	bits, read, err := l.halfBits(flat)
+	if err != nil {
+		return err
 	}
+	return fillParts(ctx, l.file, g, parts, bits, read)
 }
 
 type readFunc[T uint16 | float32] func(ctx context.Context, name string, dst []T, opts checkpoint.ReadOptions) error
 
-// fillSources reads the sources of a parameter into flat, [out, in] or, with inOut, [in, out].
-func fillSources[T uint16 | float32](ctx context.Context, c *checkpoint.Checkpoint, g group, p param, flat []T, inOut bool, read readFunc[T]) error {
-	out := p.dims()[0]
-	at := 0
-	for _, src := range p.sources {
-		t, _ := checkpointKey(c, g.prefix+src.key) // checkWeights has found it
-		n, rows := elements(src.shape), src.shape[0]
-		if !inOut {
-			if err := read(ctx, t.Name, flat[at:at+n], checkpoint.ReadOptions{}); err != nil {
-				return err
-			}
-			at += n
-			continue
-		}
-		if len(p.sources) == 1 && len(src.shape) == 2 {
-			return read(ctx, t.Name, flat, checkpoint.ReadOptions{Transpose: true})
-		}
-		part := make([]T, n) // [in, rows], to be spread over the columns from at on
-		if err := read(ctx, t.Name, part, checkpoint.ReadOptions{Transpose: len(src.shape) == 2}); err != nil {
+// fillParts reads parts of sources into flat, one after the other.
+func fillParts[T uint16 | float32](ctx context.Context, c *checkpoint.Checkpoint, g group, parts []part, flat []T, read readFunc[T]) error {
+	for _, p := range parts {
+		t, _ := checkpointKey(c, g.prefix+p.source.key) // checkWeights has found it
+		width := elements(p.source.shape) / p.source.shape[0]
+		n := (p.to - p.from) * width
+		if err := read(ctx, t.Name, flat[:n], checkpoint.ReadOptions{From: p.from * width, To: p.to * width}); err != nil {
 			return err
 		}
-		in := n / rows
-		for i := range in {
-			if len(src.shape) == 2 {
-				copy(flat[i*out+at:], part[i*rows:(i+1)*rows])
-				continue
-			}
-			for j := range rows {
-				flat[i*out+at+j] = part[j*in+i]
-			}
-		}
-		at += rows
+		flat = flat[n:]
 	}
 	return nil
 }
 
 // halfBits views a slice of a 16-bit float type as its bits, with the reader that converts to it.
 func (l loader) halfBits(flat any) ([]uint16, readFunc[uint16], error) {
-	n := 0
-	var first unsafe.Pointer
+	bytes := dtypes.UnsafeByteSliceFromAny(flat)
+	bits := unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(bytes))), len(bytes)/2)
 	switch l.dtype {
-	case dtypes.BFloat16, dtypes.Float16:
-		bytes := dtypes.UnsafeByteSliceFromAny(flat)
-		n, first = len(bytes)/2, unsafe.Pointer(unsafe.SliceData(bytes))
+	case dtypes.BFloat16:
+		return bits, l.file.ReadBFloat16, nil
+	case dtypes.Float16:
+		return bits, l.file.ReadFloat16, nil
 	default:
 		return nil, nil, fmt.Errorf("dtype %s: %w for weights", l.dtype, ErrUnsupported)
 	}
-	read := l.file.ReadBFloat16
-	if l.dtype == dtypes.Float16 {
-		read = l.file.ReadFloat16
-	}
-	return unsafe.Slice((*uint16)(first), n), read, nil
 }

@@ -24,8 +24,8 @@ func Example() {
 	defer ckpt.Close() //nolint:errcheck // it was only read
 	for _, t := range ckpt.Tensors() {
 		dst := make([]float32, t.Elements())
-		err := ckpt.ReadFloat32(context.Background(), t.Name, dst, checkpoint.ReadOptions{Transpose: true})
+		err := ckpt.ReadFloat32(context.Background(), t.Name, dst, checkpoint.ReadOptions{})
 		fmt.Println(t.Name, t.DType, t.Shape, dst, err)
 	}
-	// Output: lm_head.weight F32 [2 3] [1 4 2 5 3 6] <nil>
+	// Output: lm_head.weight F32 [2 3] [1 2 3 4 5 6] <nil>
 }

@@ -17,12 +17,22 @@ const (
 	convertChunk = 256 << 10
 )
 
-// ReadOptions says how a tensor is laid out in memory. The zero value is the
-// layout of the file.
+// ReadOptions says which part of a tensor is read. The zero value is all of it.
 type ReadOptions struct {
-	// Transpose turns a stored [rows, cols] matrix into [cols, rows]: linear
-	// layers are stored as [out, in], and some backends want [in, out].
-	Transpose bool
+	// From is the first element to read, To the one after the last, both counted in the order of the file. To 0 means the end.
+	From, To int
+}
+
+// elements checks the part of a tensor that is asked for.
+func (o ReadOptions) elements(t Tensor) (from, to int, err error) {
+	from, to = o.From, o.To
+	if to == 0 {
+		to = t.Elements()
+	}
+	if from < 0 || to < from || to > t.Elements() {
+		return 0, 0, fmt.Errorf("its shape %v has %d elements, %d to %d are asked for", t.Shape, t.Elements(), o.From, o.To)
+	}
+	return from, to, nil
 }
 
 // ReadInto copies the stored little-endian bytes of the tensor into dst, which
@@ -66,22 +76,22 @@ func readAs[T uint16 | float32](ctx context.Context, c *Checkpoint, name string,
 	if err != nil {
 		return err
 	}
-	if len(dst) != t.Elements() {
-		return fmt.Errorf("read tensor %q: its shape %v has %d elements, the destination has %d", name, t.Shape, t.Elements(), len(dst))
+	from, to, err := opts.elements(t)
+	if err != nil {
+		return fmt.Errorf("read tensor %q: %w", name, err)
+	}
+	if len(dst) != to-from {
+		return fmt.Errorf("read tensor %q: its shape %v has %d elements to read, the destination has %d", name, t.Shape, to-from, len(dst))
 	}
 	convert, err := converter[T](t.DType, want)
 	if err != nil {
 		return fmt.Errorf("read tensor %q: %w", name, err)
 	}
-	switch {
-	case opts.Transpose && len(t.Shape) != 2:
-		return fmt.Errorf("read tensor %q: its shape %v is no matrix, it cannot be transposed", name, t.Shape)
-	case opts.Transpose && t.Shape[0] > 1 && t.Shape[1] > 1:
-		err = transpose(ctx, s, t, dst, convert)
-	case t.DType == want && littleEndian:
-		err = s.readRaw(ctx, t.Offset, asBytes(dst))
-	default:
-		err = s.readConverted(ctx, t, len(dst), func(buf []byte, at, n int) { convert(dst[at:at+n], buf) })
+	offset := t.Offset + int64(from)*int64(t.DType.Bits()/8)
+	if t.DType == want && littleEndian {
+		err = s.readRaw(ctx, offset, asBytes(dst))
+	} else {
+		err = s.readConverted(ctx, t.DType, offset, len(dst), func(buf []byte, at, n int) { convert(dst[at:at+n], buf) })
 	}
 	return wrapRead(t, err)
 }
@@ -109,16 +119,16 @@ func (s *shard) readRaw(ctx context.Context, offset int64, dst []byte) error {
 	})
 }
 
-// readConverted hands the stored bytes of n elements to convert, a chunk at a
+// readConverted hands the stored bytes of the n elements of type d from offset on to convert, a chunk at a
 // time: the bytes, the index of the first element and how many there are.
-func (s *shard) readConverted(ctx context.Context, t Tensor, n int, convert func(buf []byte, at, n int)) error {
-	width := t.DType.Bits() / 8
+func (s *shard) readConverted(ctx context.Context, d DType, offset int64, n int, convert func(buf []byte, at, n int)) error {
+	width := d.Bits() / 8
 	per := convertChunk / width
 	return s.parallel(ctx, ceilDiv(n, per), convertChunk, func(buf []byte, i int) error {
 		at := i * per
 		count := min(per, n-at)
 		buf = buf[:count*width]
-		if err := readFullAt(s, buf, t.Offset+int64(at)*int64(width)); err != nil {
+		if err := readFullAt(s, buf, offset+int64(at)*int64(width)); err != nil {
 			return err
 		}
 		convert(buf, at, count)

@@ -118,37 +118,50 @@ func TestStepAttention(t *testing.T) {
 	}
 }
 
-// The forms of a product that the traits choose between are the same product.
+// The forms of a product that the traits choose between, and a matrix in parts, are the same product.
 func TestDenseForms(t *testing.T) {
 	const in, out = 5, 7
 	b := goBackend(t)
 	r := rand.New(rand.NewPCG(7, 8))
 	w, bias := random(r, in*out), random(r, out)
-	transposed := make([]float32, in*out)
-	for i := range out {
-		for j := range in {
-			transposed[j*out+i] = w[i*in+j]
-		}
-	}
 	for _, rows := range []int{1, 2, 3, 9} {
 		x := random(r, rows*in)
-		for _, traits := range []nn.Traits{{}, {InOut: true}, {SwapRows: 4}, {SwapRows: 4, InOut: true}} {
-			weight := floats(w, out, in)
-			if traits.InOut {
-				weight = floats(transposed, in, out)
-			}
-			got := run(t, b, []input{floats(x, rows, in), weight, floats(bias, out)}, func(n []*graph.Node) *graph.Node {
-				return nn.Dense(traits, n[0], n[1], n[2])
-			})
-			for row := range rows {
-				for i := range out {
-					want := float64(bias[i])
-					for j := range in {
-						want += float64(x[row*in+j]) * float64(w[i*in+j])
+		for _, traits := range []nn.Traits{{}, {SwapRows: 4}} {
+			for _, parts := range [][]int{{7}, {3, 4}, {1, 5, 1}} {
+				inputs, at := []input{floats(x, rows, in), floats(bias, out)}, 0
+				for _, n := range parts {
+					inputs = append(inputs, floats(w[at*in:(at+n)*in], n, in))
+					at += n
+				}
+				got := run(t, b, inputs, func(n []*graph.Node) *graph.Node { return nn.Dense(traits, n[0], n[2:], n[1]) })
+				for row := range rows {
+					for i := range out {
+						want := float64(bias[i])
+						for j := range in {
+							want += float64(x[row*in+j]) * float64(w[i*in+j])
+						}
+						require.InDelta(t, want, got[row*out+i], 1e-5, "%+v, %d rows, %v", traits, rows, parts)
 					}
-					require.InDelta(t, want, got[row*out+i], 1e-5, "%+v, %d rows", traits, rows)
 				}
 			}
+		}
+	}
+}
+
+func TestLookup(t *testing.T) {
+	const width = 3
+	b := goBackend(t)
+	table := random(rand.New(rand.NewPCG(9, 10)), 10*width)
+	ids := []int32{9, 0, 4, 3, 5, 7, 3}
+	for _, parts := range [][]int{{10}, {4, 6}, {3, 1, 2, 4}} {
+		inputs, at := []input{{ids, dtypes.Int32, []int{len(ids)}}}, 0
+		for _, n := range parts {
+			inputs = append(inputs, floats(table[at*width:(at+n)*width], n, width))
+			at += n
+		}
+		got := run(t, b, inputs, func(n []*graph.Node) *graph.Node { return nn.Lookup(n[1:], n[0]) })
+		for i, id := range ids {
+			require.Equal(t, table[id*width:(id+1)*width], got[i*width:(i+1)*width])
 		}
 	}
 }

@@ -14,8 +14,6 @@ import (
 
 // Traits are the facts about a backend that decide how a block is written. The result is the same; the speed is not.
 type Traits struct {
-	// InOut is true where matrices lie in memory as [in, out], false where they lie as the checkpoint has them, [out, in].
-	InOut bool
 	// MulReduce writes the attention of a single query as multiply and reduce, which XLA fuses on CPUs, in place of
 	// matrix products of one row, which it does not pack well.
 	MulReduce bool
@@ -31,38 +29,65 @@ type Traits struct {
 	BlockBytes int
 }
 
-// Dense is x·Wᵀ + bias, with x [rows, in], W as t.InOut says and bias [out], or nil for none. Returns [rows, out].
-func Dense(t Traits, x, w, bias *Node) *Node {
-	y := matmul(t, x, w)
+// Dense is x·Wᵀ + bias, with x [rows, in], W [out, in] as a checkpoint has it, and bias [out], or nil for none. W comes in
+// one or more parts, whose rows follow each other. Returns [rows, out].
+func Dense(t Traits, x *Node, w []*Node, bias *Node) *Node {
+	parts := make([]*Node, len(w))
+	for i, part := range w {
+		parts[i] = matmul(t, x, part)
+	}
+	y := parts[0]
+	if len(parts) > 1 {
+		y = Concatenate(parts, 1)
+	}
 	if bias != nil {
 		y = Add(y, ExpandAxes(bias, 0))
 	}
 	return y
 }
 
+// matmul is x·wᵀ.
 func matmul(t Traits, x, w *Node) *Node {
-	in := 1 // the axis of w that is contracted
-	if t.InOut {
-		in = 0
-	}
 	rows := x.Shape().Dim(0)
 	half := w.DType() != x.DType()
 	swap := rows <= t.SwapRows && (half || rows > 1)
 	x = ConvertDType(x, w.DType())
-	lhs, rhs, lhsAxis, rhsAxis := x, w, 1, in
+	lhs, rhs := x, w
 	if swap {
 		// More rows than there are keep XLA from folding the transposition back into the product.
-		lhs, rhs, lhsAxis, rhsAxis = w, GrowRight(x, 0, max(4, rows+1)-rows, 0), in, 1
+		lhs, rhs = w, GrowRight(x, 0, max(4, rows+1)-rows, 0)
 	}
 	dot := Dot(lhs, rhs)
 	if half && t.HalfAccumulator {
 		dot = dot.WithAccumulatorDType(w.DType())
 	}
-	y := dot.General([]int{lhsAxis}, nil, []int{rhsAxis}, nil)
+	y := dot.General([]int{1}, nil, []int{1}, nil)
 	if swap {
 		y = Transpose(Slice(y, AxisRange(), AxisRange(0, rows)), 0, 1)
 	}
 	return ConvertDType(y, dtypes.Float32)
+}
+
+// Lookup reads rows of a table [n, width], which may come in parts as the matrix of Dense does: int32 ids [rows] → float32
+// [rows, width].
+func Lookup(table []*Node, ids *Node) *Node {
+	var out *Node
+	from := 0
+	for _, part := range table {
+		n := part.Shape().Dim(0)
+		local := ids
+		if len(table) > 1 {
+			local = Clamp(ConstAs(ids, 0), SubScalar(ids, from), ConstAs(ids, n-1))
+		}
+		rows := ConvertDType(Gather(part, ExpandAxes(local, -1)), dtypes.Float32)
+		if out != nil {
+			here := ExpandAxes(GreaterOrEqual(ids, ConstAs(ids, from)), -1)
+			rows = Where(BroadcastToDims(here, rows.Shape().Dimensions...), rows, out)
+		}
+		out = rows
+		from += n
+	}
+	return out
 }
 
 // RMSNorm normalizes the last axis of x to a root mean square of one and scales it by weight
