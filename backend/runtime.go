@@ -1,13 +1,19 @@
 package backend
 
-import "github.com/omnidocs/omnidocs/qwen"
+import (
+	"runtime"
+
+	"github.com/omnidocs/omnidocs/qwen"
+)
 
 // Runtime says how a model's graphs are best written for the device. The choices are measured ones; see [qwen.Traits].
 func (d *Device) Runtime() qwen.Runtime {
 	r := qwen.Runtime{Backend: d.backend, HostCache: d.IsCPU() && d.HasSharedBuffers()}
+	cores := runtime.GOMAXPROCS(0)
 	switch d.kind {
 	case KindGo:
-		r.ExactShapes = true         // nothing is compiled
+		r.ExactShapes = true // nothing is compiled
+		r.Workers, r.StripeLimit, r.StripeRows = cores, 256, 704
 		r.MatrixElements = 4<<20 - 1 // up to here a product with one row needs no packing of the matrix
 	case KindXLACPU:
 		r.Traits.MulReduce = true

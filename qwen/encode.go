@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/gomlx/compute"
 )
@@ -88,6 +89,9 @@ func (e *encoding) split(padded, unit int) {
 	limit, rows := e.m.runtime.StripeLimit, e.m.runtime.StripeRows
 	if limit <= 0 {
 		limit, rows = defaultStripeLimit, defaultStripeRows
+	}
+	if w := e.m.runtime.Workers; w > 1 {
+		rows = min(rows, (padded+w-1)/w+unit-1)
 	}
 	rows = max(unit, rows/unit*unit)
 	switch {
@@ -185,6 +189,30 @@ func (e *encoding) block(ctx context.Context, i int) error {
 	return s.replace(out[0])
 }
 
+// each calls f for every stripe, runtime.Workers at a time, and returns their errors. With one worker the first error ends it.
+func (e *encoding) each(f func(i int) error) error {
+	if e.m.runtime.Workers <= 1 {
+		for i := range e.stripes {
+			if err := f(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	errs := make([]error, len(e.stripes))
+	free := make(chan struct{}, e.m.runtime.Workers)
+	var running sync.WaitGroup
+	for i := range e.stripes {
+		free <- struct{}{}
+		running.Go(func() {
+			errs[i] = f(i)
+			<-free
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
 // replace puts the next state in the place of the last.
 func (s *stripe) replace(x compute.Buffer) error {
 	old := s.x
@@ -193,52 +221,57 @@ func (s *stripe) replace(x compute.Buffer) error {
 }
 
 func (e *encoding) stripedBlock(ctx context.Context, i int) (err error) {
-	var scratch buffers
-	defer func() { err = errors.Join(err, scratch.free()) }()
-	var queries, keys, values []compute.Buffer
-	for _, s := range e.stripes {
+	n := len(e.stripes)
+	queries, keys, values := make(buffers, n), make(buffers, n), make(buffers, n)
+	var all [2]compute.Buffer
+	defer func() { err = errors.Join(err, queries.free(), keys.free(), values.free(), buffers(all[:]).free()) }()
+	err = e.each(func(j int) error {
+		s := e.stripes[j]
 		out, err := e.m.run(ctx, fmt.Sprintf("heads %d", s.rows), e.m.headsGraph(s.rows), []compute.Buffer{s.x, s.cos, s.sin}, groupBlock(i))
 		if err != nil {
 			return err
 		}
-		scratch = append(scratch, out...)
-		queries, keys, values = append(queries, out[0]), append(keys, out[1]), append(values, out[2])
+		queries[j], keys[j], values[j] = out[0], out[1], out[2]
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	var all [2]compute.Buffer
-	for j, parts := range [][]compute.Buffer{keys, values} {
+	for j, parts := range []buffers{keys, values} {
 		if all[j], err = e.m.join(ctx, 1, parts); err != nil {
 			return err
 		}
-		scratch = append(scratch, all[j])
 	}
-	for j := range e.stripes {
+	return e.each(func(j int) error {
 		s := &e.stripes[j]
 		out, err := e.m.run(ctx, fmt.Sprintf("rest %d %d", s.rows, e.padded), e.m.restGraph(s.rows, e.padded),
 			[]compute.Buffer{s.x, queries[j], all[0], all[1], e.valid}, groupBlock(i))
 		if err != nil {
 			return err
 		}
-		if err := s.replace(out[0]); err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.replace(out[0])
+	})
 }
 
 // merge runs a merger on all stripes and joins what it makes of them.
 func (e *encoding) merge(ctx context.Context, group string, deepstack bool) (_ compute.Buffer, err error) {
-	var parts buffers
-	for _, s := range e.stripes {
+	parts := make(buffers, len(e.stripes))
+	err = e.each(func(i int) error {
+		s := e.stripes[i]
 		out, err := e.m.run(ctx, fmt.Sprintf("merger %d %t", s.rows, deepstack), e.m.mergerGraph(s.rows, deepstack), []compute.Buffer{s.x}, group)
 		if err != nil {
-			return nil, errors.Join(err, parts.free())
+			return err
 		}
-		parts = append(parts, out[0])
-	}
-	if len(parts) == 1 {
+		parts[i] = out[0]
+		return nil
+	})
+	if err == nil && len(parts) == 1 {
 		return parts[0], nil
 	}
-	joined, err := e.m.join(ctx, 0, parts)
+	var joined compute.Buffer
+	if err == nil {
+		joined, err = e.m.join(ctx, 0, parts)
+	}
 	return joined, errors.Join(err, parts.free())
 }
 

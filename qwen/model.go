@@ -36,8 +36,11 @@ type Runtime struct {
 	// backend reads small ones three times faster where few rows are multiplied with them.
 	MatrixElements int
 	// StripeLimit is the number of patches up to which an image goes through the vision tower as a whole; larger ones go in
-	// stripes of StripeRows patches. 0 means 2,048 and 512.
+	// stripes of at most StripeRows patches. 0 means 2,048 and 512.
 	StripeLimit, StripeRows int
+	// Workers is how many stripes are run at once; there are then at least as many. 0 means one. The pure-Go backend, whose
+	// element-wise operations know one core each, is faster with one a core.
+	Workers int
 }
 
 // LoadOptions say how the weights are loaded. The zero value is float32.

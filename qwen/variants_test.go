@@ -23,6 +23,7 @@ func TestRuntimeVariants(t *testing.T) {
 		"swapped products":   func(r *qwen.Runtime) { r.Traits.SwapRows = 64 },
 		"stripes":            func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows = 8, 16 },
 		"uneven stripes":     func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.ExactShapes = 8, 28, true },
+		"stripes at once":    func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.Workers = 8, 16, 3 },
 		"one token a stripe": func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.ExactShapes = 1, 1, true },
 		"blocks of queries":  func(r *qwen.Runtime) { r.Traits.BlockBytes = 1 },
 	}
