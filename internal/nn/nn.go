@@ -58,14 +58,17 @@ func matmul(t Traits, x, w *Node) *Node {
 		lhs, rhs = w, GrowRight(x, 0, max(4, rows+1)-rows, 0)
 	}
 	dot := Dot(lhs, rhs)
-	if half && t.HalfAccumulator {
-		dot = dot.WithAccumulatorDType(w.DType())
+	if half { // the inputs are rounded, the sums are not
+		dot = dot.WithOutputDType(dtypes.Float32)
+		if t.HalfAccumulator {
+			dot = dot.WithAccumulatorDType(w.DType())
+		}
 	}
 	y := dot.General([]int{1}, nil, []int{1}, nil)
 	if swap {
 		y = Transpose(Slice(y, AxisRange(), AxisRange(0, rows)), 0, 1)
 	}
-	return ConvertDType(y, dtypes.Float32)
+	return y
 }
 
 // Lookup reads rows of a table [n, width], which may come in parts as the matrix of Dense does: int32 ids [rows] → float32
