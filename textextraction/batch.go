@@ -28,7 +28,7 @@ func (x *QwenTextExtractor) Batch(ctx context.Context, pages iter.Seq2[image.Ima
 		for img, err := range pages {
 			p := b.add(img, err)
 			if ended := x.ended(ctx); ended != nil {
-				p.err, _ = callError(ctx, ended)
+				_, p.err = callError(ctx, ended)
 				b.flush(ctx, yield)
 				return
 			}

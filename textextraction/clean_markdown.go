@@ -131,9 +131,8 @@ func (w *textWriter) line(i int) {
 		return
 	}
 	for {
-		var kept string
-		kind := notBlock
-		kept, line, kind = cutPrefix(line)
+		kept, rest, kind := cutPrefix(line)
+		line = rest
 		if kind == notBlock {
 			break
 		}

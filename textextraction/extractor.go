@@ -160,7 +160,7 @@ func (x *QwenTextExtractor) read(ctx context.Context, pages []*page, done func()
 func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Output, err error) {
 	if err != nil {
 		var interrupted bool
-		if p.err, interrupted = callError(ctx, err); !interrupted || len(out.Tokens) == 0 {
+		if interrupted, p.err = callError(ctx, err); !interrupted || len(out.Tokens) == 0 {
 			return
 		}
 		out.Finish = FinishCanceled
@@ -179,19 +179,19 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 }
 
 // callError puts the error of a page in the words of this package, and tells whether it interrupted a page that was well.
-func callError(ctx context.Context, err error) (_ error, interrupted bool) {
+func callError(ctx context.Context, err error) (interrupted bool, _ error) {
 	ended := ctx.Err()
 	switch {
 	case errors.Is(err, ErrClosed):
-		return ErrClosed, true
+		return true, ErrClosed
 	case errors.Is(err, backend.ErrClosed):
-		return fmt.Errorf("%w: %w", ErrClosed, err), true
+		return true, fmt.Errorf("%w: %w", ErrClosed, err)
 	case ended != nil && errors.Is(err, ended):
-		return fmt.Errorf("textextraction: %w", err), true
+		return true, fmt.Errorf("textextraction: %w", err)
 	case ended != nil && errors.Is(err, context.Cause(ctx)):
-		return fmt.Errorf("textextraction: %w: %w", ended, err), true // ended with a cause of the caller's own
+		return true, fmt.Errorf("textextraction: %w: %w", ended, err) // ended with a cause of the caller's own
 	}
-	return imageError(err), false
+	return false, imageError(err)
 }
 
 // ended returns why no call can begin: the end of its context, or of the extractor.

@@ -57,6 +57,7 @@ func floats(flat []float32, dims ...int) input { return input{flat, dtypes.Float
 
 // sample draws one token for each row of logits.
 func sample(t testing.TB, b compute.Backend, logits []float32, vocab int, temperature, topP float32, topK int32, seeds, steps []uint32) []int {
+	t.Helper()
 	rows := len(logits) / vocab
 	inputs := []input{
 		floats(logits, rows, vocab),

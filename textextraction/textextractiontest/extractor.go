@@ -175,7 +175,8 @@ func (c *checker) sources(ctx context.Context) {
 			}
 		}
 	}
-	for range c.ex.Batch(ctx, source, textextraction.BatchOptions{}) {
+	for _, err := range c.ex.Batch(ctx, source, textextraction.BatchOptions{}) {
+		c.check(err != nil, "Batch: it yields a page whose source had an error without one")
 		break
 	}
 	c.check(taken < many, "Batch: it takes all pages of its source before it yields the first")
