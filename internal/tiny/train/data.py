@@ -102,6 +102,16 @@ class Corpus:
         return [self.item(r) if r.random() < rate else r.choice(self.words) for _ in range(n)]
 
 
+class Few:
+    """A handful of words in any order: the same few letters come again and again, so only the place tells what is next."""
+
+    def __init__(self, r, corpus):
+        self.pool = [w for _ in range(4) for w in corpus.take(r, r.randrange(1, 5))]
+
+    def take(self, r, n, prose=0.7):
+        return [r.choice(self.pool) for _ in range(n)]
+
+
 FONTS = ["Go-Mono.ttf", "Go-Mono-Bold.ttf"]
 FONTDIR = os.environ.get("GOFONTS", "/usr/share/fonts/fonts-go/")
 SS = 8  # supersampling of the unhinted look
@@ -256,10 +266,14 @@ def classes(c):
     return 96 if c == "\n" else ord(c) - 31
 
 
-def page(r, corpus, w, h, prose=0.7, size=None, lead=None, hinted=None, plain=False, spread=1.0):
+def page(r, corpus, w, h, prose=0.7, size=None, lead=None, hinted=None, plain=False, spread=None, few=0.0):
+    if r.random() < few:
+        corpus = Few(r, corpus)
+    spread = spread or r.choice([1.0, 1.0, 3.0])
     for _ in range(20):
-        s = size or r.randrange(94, 123) / 4
-        ld = lead or r.uniform(1.14, 1.46)
+        dense = r.random() < 0.3  # the hardest pages: small letters, two lines in one cell
+        s = size or r.randrange(94, 104 if dense else 123) / 4
+        ld = lead or r.uniform(1.14, 1.22 if dense or r.random() < 0.2 else 1.46)
         top = min(40.0, max(0.0, h - s * 1.2))
         x0 = r.uniform(2, 40) if w >= 256 else r.uniform(2, 16)
         y0 = r.uniform(0, top)

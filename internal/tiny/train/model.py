@@ -196,7 +196,7 @@ class Tiny(nn.Module):
             if line and not use.any():
                 continue
             y = self.aux[name][line](x[use]).view(-1, CLASSES)
-            total = total + F.cross_entropy(y, t[use].reshape(-1), ignore_index=-100) * (1 if line == 0 else 0.3)
+            total = total + F.cross_entropy(y, t[use].reshape(-1), ignore_index=-100) * (1 if line == 0 else 0.6)
         return total
 
     def forward(self, image, ids, lab, cells, where, pre, mid):

@@ -24,9 +24,11 @@ LEVELS = [  # width, height of a page (px, multiples of 32)
     ((320, 512), (96, 192)),
     ((384, 512), (160, 288)),
     ((384, 512), (256, 384)),
+    ((512, 512), (352, 384)),
 ]
-ENOUGH = [0.50, 0.68, 0.78, 0.85]  # share of characters right (teacher forced) at which the next level starts
+ENOUGH = [0.50, 0.68, 0.78, 0.85, 0.90]  # share of characters right (teacher forced) at which the next level starts
 WORK = 1280  # cells in a batch
+FEW = 0.12  # share of pages that use a handful of words only
 NOISE = 0.04  # share of the fed characters replaced
 
 
@@ -40,7 +42,7 @@ def draw(queue, level, seed):
         (w0, w1), (h0, h1) = LEVELS[k]
         w, h = r.randrange(w0, w1 + 1, 32), r.randrange(h0, h1 + 1, 32)
         n = min(96, max(4, WORK // (w * h // 1024)))
-        pages = [page(r, corpus, w, h) for _ in range(n)]
+        pages = [page(r, corpus, w, h, few=FEW) for _ in range(n)]
         queue.put((k, *collate(r, pages)))
 
 
@@ -141,7 +143,7 @@ def main():
         with torch.autocast("cpu", dtype=torch.bfloat16):
             l = model(torch.from_numpy(image).float(), torch.from_numpy(ids), torch.from_numpy(lab), torch.from_numpy(cells).long(), torch.from_numpy(where), pre, mid)
         help_ = 0.5 if frac < 0.6 else 0.2
-        loss = l["text"] + help_ * (l["see"] + l["cells"] + l["point"].sum() * 0.3)
+        loss = l["text"] + help_ * (l["see"] + l["cells"]) + 0.15 * l["point"].sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for q in opts:
