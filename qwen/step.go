@@ -69,6 +69,9 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		}
 		out, err := p.Run(ctx, args, donate...)
 		if err != nil {
+			if len(donate) > 0 && ctx.Err() == nil { // the call has taken them, whatever became of it
+				layer.keys, layer.values = nil, nil
+			}
 			return nil, errors.Join(err, x.Finalize())
 		}
 		if m.runtime.HostCache {
