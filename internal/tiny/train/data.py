@@ -195,7 +195,7 @@ def layout(r, corpus, w, h, size, lead, x0, y0, mx, prose=0.7, spread=1.0):
             break
         k = r.random()
         tall = h >= 96
-        if (first and tall and k < 0.45) or (not first and tall and k < 0.08):
+        if (first and tall and k < 0.6) or (not first and tall and k < 0.15):
             one = r.random() < 0.5
             s = round(size * (r.uniform(1.22, 1.36) if one else 1.0) * 4) / 4
             l = s * lead

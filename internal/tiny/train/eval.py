@@ -42,6 +42,10 @@ class Own:
         self.model.eval()
 
     def read(self, images, most):
+        h, w = images[0].shape
+        to = (round(w / 32) * 32, round(h / 32) * 32)
+        if to != (w, h):  # as the image processor does
+            images = [np.asarray(Image.fromarray(a.astype(np.uint8)).resize(to, Image.BICUBIC), dtype=np.float32) for a in images]
         out = self.model.read(torch.from_numpy(np.stack(images)), torch.tensor(PRE), torch.tensor(MID), IE, most)
         return [decode(o) for o in out]
 

@@ -200,7 +200,8 @@ class Tiny(nn.Module):
         return total
 
     def forward(self, image, ids, lab, cells, where, pre, mid):
-        """ids [b, t] the output fed in (teacher), lab [b, t] what follows; pre, mid: prompt ids around the page."""
+        """ids [b, t] the prompt's last token and the output fed in (teacher), lab [b, t] what follows; pre, mid: the prompt's
+        ids before the page, and after it but for the last."""
         b, h, w = image.shape
         n, t = (h // CELL) * (w // CELL), ids.shape[1]
         lm = self.language_model

@@ -1,5 +1,7 @@
 """Trains the tiny reader: python train.py --work DIR --until 20:00. Resumes from DIR/ck.pt; writes DIR/ck.pt and DIR/log.
 
+SIGTERM saves and ends. Stopping the process for a while (SIGSTOP) only costs that time.
+
 The schedule follows the clock: the learning rate is constant, then falls to 2 % over the last 45 % of the time. Averaged
 weights (EMA) are kept beside the raw ones, so the checkpoint can be exported at any time.
 """
@@ -48,7 +50,7 @@ def draw(queue, level, seed):
 
 def collate(r, pages, noise=NOISE):
     n, most = len(pages), max(len(p.text) for p in pages) + 1
-    ids, lab = np.full((n, most), IE), np.full((n, most), -100)
+    ids, lab = np.full((n, most), MID[-1]), np.full((n, most), -100)  # the prompt's last token asks for the first character
     where = np.full((n, most, 2), -1)
     for i, p in enumerate(pages):
         o = encode(p.text)
@@ -127,7 +129,7 @@ def main():
     level, queue = mp.Value("i", state["level"]), mp.Queue(6)
     mp.Process(target=draw, args=(queue, level, o.seed * 1000 + state["step"]), daemon=True).start()
     log = open(os.path.join(o.work, "log"), "a", buffering=1)
-    pre, mid = torch.tensor(PRE), torch.tensor(MID)
+    pre, mid = torch.tensor(PRE), torch.tensor(MID[:-1])
     right, shown, t0, saved, last = [None] * len(LEVELS), {}, time.time(), time.time(), 0
     frozen = 0  # batches since the level rose
     log.write(f"start {vars(o)}\n")

@@ -1,5 +1,5 @@
 // Command pages draws held-out pages for eval.py with the drawer of package
-// tiny: NAME.png and NAME.txt for every page, six classes of them.
+// tiny: NAME.png and NAME.txt for every page, nine classes of them.
 //
 //	python data.py -heldout heldout.txt
 //	go run ./internal/tiny/train/pages -text heldout.txt -n 8 -out DIR
@@ -28,20 +28,22 @@ var classes = []struct {
 	{"loose", tiny.Class{Width: 512, Height: 384, Pitch: 1.45}},
 	{"prose", tiny.Class{Width: 512, Height: 384, Plain: true}},
 	{"any", tiny.Class{}},
+	{"resized", tiny.Class{Width: 500, Height: 370}}, // to 512x384 by the image processor
 }
 
 func main() {
 	text := flag.String("text", "", "file of paragraphs to draw, a blank line between two; package tiny's own if empty")
 	n := flag.Int("n", 8, "pages of every class")
+	seed := flag.Uint64("seed", 1, "seed of the first page; each page takes the next")
 	out := flag.String("out", "", "folder to write to (required)")
 	flag.Parse()
-	if err := run(*text, *n, *out); err != nil {
+	if err := run(*text, *n, *seed, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "pages:", err)
 		os.Exit(1)
 	}
 }
 
-func run(text string, n int, out string) error {
+func run(text string, n int, seed uint64, out string) error {
 	if out == "" {
 		return fmt.Errorf("-out is missing: name the folder to write to")
 	}
@@ -58,7 +60,6 @@ func run(text string, n int, out string) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	seed := uint64(1)
 	for _, c := range classes {
 		for i := range n {
 			p, err := tiny.DrawPage(tiny.RandomPage(seed, paragraphs, c.Class))
