@@ -19,7 +19,7 @@ Thank you for your letter of March 3. The goods will leave our house on Monday.
 
 Please pay $86.40 by the end of the month.`
 
-// Paragraphs returns English prose for drawing pages: about four thousand
+// Paragraphs returns English prose for drawing pages: about three and a half thousand
 // letters that no training page shows.
 func Paragraphs() []string {
 	var out []string

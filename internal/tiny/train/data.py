@@ -27,7 +27,7 @@ def held_out(text):
 
 
 def documents():
-    """English prose: docstrings of Python's library, package comments of Go's, licences. One string a document."""
+    """English prose: docstrings of Python's library, longer comments of Go's, licences. One string a document."""
     out = []
     for p in sorted(glob.glob(os.path.dirname(os.__file__) + "/*.py") + glob.glob(os.path.dirname(os.__file__) + "/*/*.py")):
         if "site-packages" in p or "/test" in p or "/idlelib" in p:
