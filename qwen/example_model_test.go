@@ -24,7 +24,7 @@ func ExampleModel() {
 		log.Fatal(err)
 	}
 	defer func() { _ = model.Close() }()
-	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: "Hello", Width: 128, Height: 64})
+	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: "Good morning.", Width: 320, Height: 96})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -32,8 +32,8 @@ func ExampleModel() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(len(text) > 0)
-	// Output: true
+	fmt.Println(text)
+	// Output: Good morning.
 }
 
 func read(ctx context.Context, model *qwen.Model, page *tiny.Page) (string, error) {
