@@ -48,7 +48,10 @@ func TestRuntimeVariants(t *testing.T) {
 // weights are stored in bfloat16, so nothing is lost in loading them; 8 bits of mantissa give products an error of 2^-9 each.
 func TestHalfPrecision(t *testing.T) {
 	device := openDevice(t)
-	for _, dtype := range []dtypes.DType{dtypes.BFloat16, dtypes.Float16} {
+	// About three times what was seen on both backends, for logits with a standard deviation of 2.7.
+	for dtype, allowed := range map[dtypes.DType]struct{ worst, mean float64 }{
+		dtypes.BFloat16: {0.3, 0.04}, dtypes.Float16: {0.04, 0.005},
+	} {
 		t.Run(dtype.String(), func(t *testing.T) {
 			fsys := os.DirFS(goldenDir)
 			m, err := qwen.Load(t.Context(), device.Runtime(), fsys, qwen.LoadOptions{DType: dtype})
@@ -57,7 +60,8 @@ func TestHalfPrecision(t *testing.T) {
 			want := readExpected(t, fsys)
 			got, err := computeCase(t.Context(), m, readImages(t, fsys), want.prompt(), 1)
 			require.NoError(t, err)
-			_, mean, err := compareFloats(got.floats["logits"], want.floats["logits"], 1, 0.1)
+			worst, mean, err := compareFloats(got.floats["logits"], want.floats["logits"], allowed.worst, allowed.mean)
+			t.Logf("logits: max error %.3g, mean %.3g", worst, mean)
 			require.NoError(t, err)
 			require.Positive(t, mean)
 		})

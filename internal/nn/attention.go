@@ -25,7 +25,7 @@ func Attention(t Traits, q, k, v *Node, causal bool, valid *Node) *Node {
 	heads, rows, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
 	kv, keys := k.Shape().Dim(0), k.Shape().Dim(1)
 	q = MulScalar(q, 1/math.Sqrt(float64(dim)))
-	block := queryBlock(t, heads, rows, keys)
+	block := queryBlock(t, heads, rows, keys, causal)
 	var outs []*Node
 	for from := 0; from < rows; from += block {
 		n := min(block, rows-from)
@@ -53,13 +53,17 @@ func Attention(t Traits, q, k, v *Node, causal bool, valid *Node) *Node {
 }
 
 // queryBlock says how many queries go together: all of them where their scores fit the limit, else as many as make blocks
-// of one size. Fewer than 128 would be slow, and make graphs that take long to compile.
-func queryBlock(t Traits, heads, rows, keys int) int {
+// of one size. Fewer than 128 would be slow, and make graphs that take long to compile. Causal blocks are a quarter as
+// large: each leaves out the keys behind it, so that many small ones come close to half the work.
+func queryBlock(t Traits, heads, rows, keys int, causal bool) int {
 	limit := t.BlockBytes
 	if limit <= 0 {
 		limit = 256 << 20
 	}
 	least := min(128, limit) // a limit below that is a test's
+	if causal {
+		limit = max(1, limit/4)
+	}
 	blocks := (4*heads*rows*keys + limit - 1) / limit
 	return min(rows, max(least, (rows+blocks-1)/blocks))
 }
