@@ -27,19 +27,21 @@ type Cache struct {
 	layers   []layerCache
 	length   []int32 // tokens in each slot
 	next     []int32 // position of each slot's next token
+	past     []past  // of each slot
 }
 
-// layerCache is one layer's keys and values, [slots, kvHeads, capacity, headDim], with the host's view of them where shared.
+// layerCache is what one layer keeps: keys and values, [slots, kvHeads, capacity, headDim], with the host's view of them where
+// shared; or a history [slots, kernel-1, channels] and a state [slots, valueHeads, keyDim, valueDim], which have one size.
 type layerCache struct {
-	keys, values         compute.Buffer
-	hostKeys, hostValues []float32
+	kept [2]compute.Buffer
+	host [2][]float32
 }
 
 // NewCache makes a cache with a number of slots, each for at most limit tokens. It takes no memory until it is used.
 func (m *Model) NewCache(slots, limit int) *Cache {
 	return &Cache{
 		m: m, slots: slots, limit: min(limit, m.Spec.Text.MaxPositions), layers: make([]layerCache, m.Spec.Text.Layers),
-		length: make([]int32, slots), next: make([]int32, slots),
+		length: make([]int32, slots), next: make([]int32, slots), past: make([]past, slots),
 	}
 }
 
@@ -50,7 +52,13 @@ func (c *Cache) Length(slot int) int { return int(c.length[slot]) }
 func (c *Cache) Limit() int { return c.limit }
 
 // Clear empties a slot.
-func (c *Cache) Clear(slot int) { c.length[slot], c.next[slot] = 0, 0 }
+func (c *Cache) Clear(slot int) { c.begin(slot, 0, 0) }
+
+// begin says that a slot has a new sequence.
+func (c *Cache) begin(slot int, length, next int32) {
+	c.length[slot], c.next[slot] = length, next
+	c.past[slot] = past{sequence: c.past[slot].sequence + 1}
+}
 
 // Close frees the memory.
 func (c *Cache) Close() error {
@@ -62,7 +70,7 @@ func (c *Cache) Close() error {
 }
 
 func (l *layerCache) free() error {
-	err := buffers{l.keys, l.values}.free()
+	err := buffers(l.kept[:]).free()
 	*l = layerCache{}
 	return err
 }
@@ -89,6 +97,12 @@ func (c *Cache) reserve(ctx context.Context, slot, tokens int) error {
 	}
 	capacity := (tokens + step - 1) / step * step
 	for i := range c.layers {
+		if c.m.Spec.Text.LinearAt(i) {
+			if err := c.makeStates(i); err != nil {
+				return fmt.Errorf("make room for states: %w", err)
+			}
+			continue
+		}
 		if err := c.grow(ctx, i, capacity); err != nil {
 			return fmt.Errorf("grow the cache to %d tokens: %w", capacity, err)
 		}
@@ -102,19 +116,15 @@ func (c *Cache) grow(ctx context.Context, layer, capacity int) error {
 	old := c.layers[layer]
 	var fresh layerCache
 	var err error
-	if c.m.runtime.HostCache {
-		fresh.keys, fresh.hostKeys, err = c.growHost(old.hostKeys, capacity)
-		if err == nil {
-			fresh.values, fresh.hostValues, err = c.growHost(old.hostValues, capacity)
+	for i := range fresh.kept {
+		if c.m.runtime.HostCache {
+			fresh.kept[i], fresh.host[i], err = c.growHost(old.host[i], capacity)
+		} else {
+			fresh.kept[i], err = c.growDevice(ctx, old.kept[i], capacity)
 		}
-	} else {
-		fresh.keys, err = c.growDevice(ctx, old.keys, capacity)
-		if err == nil {
-			fresh.values, err = c.growDevice(ctx, old.values, capacity)
+		if err != nil {
+			return errors.Join(err, fresh.free())
 		}
-	}
-	if err != nil {
-		return errors.Join(err, fresh.free())
 	}
 	c.layers[layer] = fresh
 	return old.free()
@@ -149,13 +159,25 @@ func (c *Cache) growDevice(ctx context.Context, old compute.Buffer, capacity int
 	return out[0], nil
 }
 
-// store puts a prompt's keys and values [kvHeads, rows, headDim], of which it frees the buffers, into a slot.
-func (c *Cache) store(ctx context.Context, layer, slot int, k, v compute.Buffer, rows int) error {
+// store puts what a layer keeps of a prompt, of which it frees the buffers, into a slot: keys and values [kvHeads, rows,
+// headDim], or history and state.
+func (c *Cache) store(ctx context.Context, layer, slot int, left []compute.Buffer, rows int) (err error) {
+	defer func() { err = errors.Join(err, buffers(left).free()) }()
 	l := &c.layers[layer]
-	if c.m.runtime.HostCache {
-		return errors.Join(c.storeHost(l.hostKeys, slot, k, rows), c.storeHost(l.hostValues, slot, v, rows), buffers{k, v}.free())
+	for i, fresh := range left {
+		switch {
+		case c.m.Spec.Text.LinearAt(layer):
+			err = c.putState(ctx, layer, i, slot, fresh)
+		case c.m.runtime.HostCache:
+			err = c.storeHost(l.host[i], slot, fresh, rows)
+		default:
+			err = c.storeDevice(ctx, &l.kept[i], slot, fresh, rows)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return errors.Join(c.storeDevice(ctx, &l.keys, slot, k, rows), c.storeDevice(ctx, &l.values, slot, v, rows), buffers{k, v}.free())
+	return nil
 }
 
 func (c *Cache) storeHost(cache []float32, slot int, fresh compute.Buffer, rows int) error {
@@ -206,8 +228,8 @@ func (c *Cache) append(layer int, k, v compute.Buffer) error {
 		for head := range t.KVHeads {
 			from := (slot*t.KVHeads + head) * t.HeadDim
 			to := ((slot*t.KVHeads+head)*c.capacity + int(c.length[slot])) * t.HeadDim
-			copy(l.hostKeys[to:][:t.HeadDim], keys[from:])
-			copy(l.hostValues[to:][:t.HeadDim], values[from:])
+			copy(l.host[0][to:][:t.HeadDim], keys[from:])
+			copy(l.host[1][to:][:t.HeadDim], values[from:])
 		}
 	}
 	return nil

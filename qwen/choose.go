@@ -67,7 +67,7 @@ func (m *Model) sample(ctx context.Context, h *Hidden, draw *Draw, groups []stri
 // Logits returns the logits of all tokens of a prompt, [tokens, vocab] row by row. It is for checks against a reference:
 // reading a page needs those of the last token alone, and not on the host.
 func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (_ []float32, err error) {
-	drop := func(_ int, k, v compute.Buffer, _ int) error { return buffers{k, v}.free() }
+	drop := func(_ int, left []compute.Buffer, _ int) error { return buffers(left).free() }
 	x, rows, err := m.prompt(ctx, l, visual, drop)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: logits: %w", err)
@@ -99,7 +99,14 @@ func (v *Visual) Rows() (rows []float32, deepstack [][]float32, err error) {
 		}
 		flat := make([]float32, shape.Size())
 		err = errors.Join(err, b.ToFlatData(flat))
-		return flat[:v.tokens*shape.Dimensions[1]]
+		hidden := shape.Dimensions[1]
+		out := make([]float32, v.tokens*hidden)
+		for row, token := range v.order {
+			if token >= 0 {
+				copy(out[int(token)*hidden:], flat[row*hidden:(row+1)*hidden])
+			}
+		}
+		return out
 	}
 	rows = fetch(v.rows)
 	for _, d := range v.deepstack {

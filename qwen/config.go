@@ -5,11 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
+	"maps"
 	"slices"
 )
 
-// This file is the only one that knows the keys of config.json.
+// This file and its neighbors config_text.go and config_vision.go are the only ones that know the keys of config.json.
+
+// generations are the model types that are built, each with what its configuration takes for granted.
+var generations = func() map[string]Spec {
+	qwen2 := Spec{
+		ImageToken: 151655,
+		Text:       TextSpec{QKVBias: true, MRopeSection: [3]int{16, 24, 24}, RopeTheta: 1e6},
+		Vision:     VisionSpec{Activation: "quick_gelu", OldKeys: true},
+	}
+	qwen25 := qwen2
+	qwen25.Vision = VisionSpec{Activation: "silu", OldKeys: true, RMSNorm: true, Gated: true, Window: 4}
+	qwen3 := Spec{
+		ImageToken: 151655,
+		Text:       TextSpec{QKNorm: true, Interleaved: true, HeadDim: 128, MRopeSection: [3]int{24, 20, 20}, RopeTheta: defaultTextTheta},
+		Vision:     VisionSpec{Activation: "gelu_pytorch_tanh", PatchBias: true, PositionSide: 48},
+	}
+	qwen35 := qwen3
+	qwen35.ImageToken = 248056
+	qwen35.Text = TextSpec{
+		QKNorm: true, OutputGate: true, NormOffset: 1, Interleaved: true, HeadDim: 256, RotaryDim: 64,
+		MRopeSection: [3]int{11, 11, 10}, RopeTheta: 1e7, Delta: DeltaSpec{16, 32, 128, 128, 4},
+	}
+	sparse := func(s Spec, experts, topK, intermediate, shared int) Spec {
+		s.Text.MoE = MoESpec{Experts: experts, TopK: topK, Intermediate: intermediate, Shared: shared}
+		return s
+	}
+	return map[string]Spec{
+		"qwen2_vl": qwen2, "qwen2_5_vl": qwen25, "qwen3_vl": qwen3, "qwen3_vl_moe": sparse(qwen3, 60, 4, 1408, 0),
+		"qwen3_5": qwen35, "qwen3_5_moe": sparse(qwen35, 256, 8, 512, 512),
+	}
+}()
 
 type rawConfig struct {
 	ModelType     string          `json:"model_type"`
@@ -22,52 +52,6 @@ type rawConfig struct {
 	VisionConfig  *rawVision      `json:"vision_config"`
 	Quantization  json.RawMessage `json:"quantization_config"`
 	Architectures []string        `json:"architectures"`
-}
-
-type rawText struct {
-	DType            string          `json:"dtype"`
-	VocabSize        int             `json:"vocab_size"`
-	HiddenSize       int             `json:"hidden_size"`
-	IntermediateSize int             `json:"intermediate_size"`
-	Layers           int             `json:"num_hidden_layers"`
-	Heads            int             `json:"num_attention_heads"`
-	KVHeads          *int            `json:"num_key_value_heads"`
-	HeadDim          *int            `json:"head_dim"`
-	HiddenAct        string          `json:"hidden_act"`
-	MaxPositions     int             `json:"max_position_embeddings"`
-	NormEps          *float64        `json:"rms_norm_eps"`
-	AttentionBias    bool            `json:"attention_bias"`
-	SlidingWindow    bool            `json:"use_sliding_window"`
-	Tied             *bool           `json:"tie_word_embeddings"`
-	EOSTokenID       json.RawMessage `json:"eos_token_id"`
-	RopeTheta        *float64        `json:"rope_theta"`
-	RopeScaling      *rawRope        `json:"rope_scaling"`
-	RopeParameters   *rawRope        `json:"rope_parameters"`
-}
-
-// rawRope is rope_parameters of transformers 5, and rope_scaling of 4 (which has rope_theta beside it, not in it).
-type rawRope struct {
-	RopeType    string   `json:"rope_type"`
-	Type        string   `json:"type"`
-	Theta       *float64 `json:"rope_theta"`
-	Section     []int    `json:"mrope_section"`
-	Interleaved *bool    `json:"mrope_interleaved"`
-}
-
-type rawVision struct {
-	Depth             int      `json:"depth"`
-	HiddenSize        int      `json:"hidden_size"`
-	HiddenAct         string   `json:"hidden_act"`
-	IntermediateSize  int      `json:"intermediate_size"`
-	Heads             int      `json:"num_heads"`
-	Channels          *int     `json:"in_channels"`
-	PatchSize         int      `json:"patch_size"`
-	MergeSize         *int     `json:"spatial_merge_size"`
-	TemporalPatchSize *int     `json:"temporal_patch_size"`
-	OutHiddenSize     int      `json:"out_hidden_size"`
-	Positions         int      `json:"num_position_embeddings"`
-	Deepstack         []int    `json:"deepstack_visual_indexes"`
-	RopeParameters    *rawRope `json:"rope_parameters"`
 }
 
 // ReadSpec reads config.json, and generation_config.json where there is one, of a checkpoint folder.
@@ -110,8 +94,9 @@ func parseSpec(data []byte) (Spec, error) {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return Spec{}, err
 	}
-	if raw.ModelType != "qwen3_vl" {
-		return Spec{}, fmt.Errorf("model_type %q: %w (supported: \"qwen3_vl\")", raw.ModelType, ErrUnsupported)
+	s, ok := generations[raw.ModelType]
+	if !ok {
+		return Spec{}, fmt.Errorf("model_type %q: %w (supported: %q)", raw.ModelType, ErrUnsupported, slices.Sorted(maps.Keys(generations)))
 	}
 	if len(raw.Quantization) > 0 && string(raw.Quantization) != "null" {
 		var q struct {
@@ -120,21 +105,27 @@ func parseSpec(data []byte) (Spec, error) {
 		_ = json.Unmarshal(raw.Quantization, &q) // a value that is no object has no method to name
 		return Spec{}, fmt.Errorf("quantization_config with quant_method %q: %w (use the float checkpoint)", q.Method, ErrUnsupported)
 	}
-	if raw.TextConfig == nil {
-		return Spec{}, errors.New("text_config is missing")
-	}
 	if raw.VisionConfig == nil {
 		return Spec{}, errors.New("vision_config is missing: this is not a vision-language checkpoint")
 	}
-	s := Spec{ModelType: raw.ModelType, DType: firstNonEmpty(raw.DType, raw.TorchDType, raw.TextConfig.DType), ImageToken: 151655}
+	if raw.TextConfig == nil {
+		if !s.Vision.OldKeys {
+			return Spec{}, errors.New("text_config is missing")
+		}
+		// Files of Qwen2 and Qwen2.5 have its keys beside vision_config.
+		if err := json.Unmarshal(data, &raw.TextConfig); err != nil {
+			return Spec{}, err
+		}
+	}
+	s.ModelType, s.DType = raw.ModelType, firstNonEmpty(raw.DType, raw.TorchDType, raw.TextConfig.DType)
 	if raw.ImageTokenID != nil {
 		s.ImageToken = *raw.ImageTokenID
 	}
 	var err error
-	if s.Text, err = raw.TextConfig.spec(); err != nil {
+	if s.Text, err = raw.TextConfig.spec(s.Text); err != nil {
 		return Spec{}, fmt.Errorf("text_config: %w", err)
 	}
-	if s.Vision, err = raw.VisionConfig.spec(); err != nil {
+	if s.Vision, err = raw.VisionConfig.spec(s.Vision); err != nil {
 		return Spec{}, fmt.Errorf("vision_config: %w", err)
 	}
 	for _, tied := range []*bool{raw.TextConfig.Tied, raw.Tied} { // the top level wins
@@ -151,75 +142,6 @@ func parseSpec(data []byte) (Spec, error) {
 		}
 	}
 	return s, s.validate()
-}
-
-func (r *rawText) spec() (TextSpec, error) {
-	switch {
-	case r.HiddenAct != "silu":
-		return TextSpec{}, fmt.Errorf("hidden_act %q: %w (supported: \"silu\")", r.HiddenAct, ErrUnsupported)
-	case r.AttentionBias:
-		return TextSpec{}, fmt.Errorf("attention_bias true: %w", ErrUnsupported)
-	case r.SlidingWindow:
-		return TextSpec{}, fmt.Errorf("use_sliding_window true: %w", ErrUnsupported)
-	}
-	t := TextSpec{
-		VocabSize: r.VocabSize, Hidden: r.HiddenSize, Intermediate: r.IntermediateSize, Layers: r.Layers, Heads: r.Heads,
-		KVHeads: valueOr(r.KVHeads, r.Heads), HeadDim: valueOr(r.HeadDim, 128), MaxPositions: r.MaxPositions,
-		NormEps: valueOr(r.NormEps, 1e-6), RopeTheta: defaultTextTheta, MRopeSection: [3]int{24, 20, 20},
-	}
-	rope := r.RopeParameters
-	if rope == nil {
-		rope = r.RopeScaling
-	}
-	if r.RopeTheta != nil {
-		t.RopeTheta = *r.RopeTheta
-	}
-	if rope == nil {
-		return t, nil
-	}
-	if kind := firstNonEmpty(rope.RopeType, rope.Type); kind != "" && kind != "default" && kind != "mrope" {
-		return TextSpec{}, fmt.Errorf("rope_type %q: %w (supported: \"default\")", kind, ErrUnsupported)
-	}
-	if rope.Interleaved != nil && !*rope.Interleaved {
-		return TextSpec{}, fmt.Errorf("mrope_interleaved false: %w", ErrUnsupported)
-	}
-	if rope.Theta != nil {
-		t.RopeTheta = *rope.Theta
-	}
-	if rope.Section != nil {
-		if len(rope.Section) != 3 {
-			return TextSpec{}, fmt.Errorf("mrope_section is %v, want three numbers", rope.Section)
-		}
-		t.MRopeSection = [3]int(rope.Section)
-	}
-	return t, nil
-}
-
-func (r *rawVision) spec() (VisionSpec, error) {
-	if r.HiddenAct != "gelu_pytorch_tanh" {
-		return VisionSpec{}, fmt.Errorf("hidden_act %q: %w (supported: \"gelu_pytorch_tanh\")", r.HiddenAct, ErrUnsupported)
-	}
-	if c := valueOr(r.Channels, 3); c != 3 {
-		return VisionSpec{}, fmt.Errorf("in_channels %d: %w (supported: 3)", c, ErrUnsupported)
-	}
-	side := int(math.Sqrt(float64(max(0, r.Positions))))
-	if side*side != r.Positions {
-		return VisionSpec{}, fmt.Errorf("num_position_embeddings is %d, want a square number", r.Positions)
-	}
-	v := VisionSpec{
-		Depth: r.Depth, Hidden: r.HiddenSize, Intermediate: r.IntermediateSize, Heads: r.Heads, OutHidden: r.OutHiddenSize,
-		PatchSize: r.PatchSize, TemporalPatchSize: valueOr(r.TemporalPatchSize, 2), MergeSize: valueOr(r.MergeSize, 2),
-		PositionSide: side, RopeTheta: defaultVisionTheta, Deepstack: slices.Clone(r.Deepstack),
-	}
-	if rope := r.RopeParameters; rope != nil {
-		if kind := firstNonEmpty(rope.RopeType, rope.Type); kind != "" && kind != "axial" && kind != "default" {
-			return VisionSpec{}, fmt.Errorf("rope_type %q: %w (supported: \"axial\")", kind, ErrUnsupported)
-		}
-		if rope.Theta != nil {
-			v.RopeTheta = *rope.Theta
-		}
-	}
-	return v, nil
 }
 
 // tokenIDs reads a key that is a number, a list of numbers, null or missing.

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/gomlx/compute"
+
+	"github.com/omnidocs/omnidocs/internal/nn"
 )
 
 // Visual are an image's visual tokens on the device.
@@ -15,11 +17,25 @@ type Visual struct {
 	rows      compute.Buffer   // [padded, hidden]
 	deepstack []compute.Buffer // of the same shape
 	tokens    int
-	padded    int
+	order     []int32 // the token in each row, -1 for padding
 }
 
 // Tokens counts the visual tokens.
 func (v *Visual) Tokens() int { return v.tokens }
+
+// index says for each of the rows of a prompt which of the image's rows stands in it, -1 for none.
+func (v *Visual) index(at Span, rows int) []int32 {
+	index := make([]int32, rows)
+	for i := range index {
+		index[i] = -1
+	}
+	for row, token := range v.order {
+		if token >= 0 {
+			index[at.Start+int(token)] = int32(row)
+		}
+	}
+	return index
+}
 
 // Close frees the rows.
 func (v *Visual) Close() error {
@@ -50,15 +66,19 @@ const (
 type stripe struct {
 	from, rows  int
 	x, cos, sin compute.Buffer
+	bias        compute.Buffer // of its own rows, for windowed blocks
 }
 
 // encoding is one call of Encode.
 type encoding struct {
 	m       *Model
 	patches *Patches
-	padded  int // patches, with padding
+	order   []int32 // the visual token in each place, -1 for padding
+	rows    int     // patches, with padding
 	stripes []stripe
-	valid   compute.Buffer
+	// padded says whether a bias hides padding: always where programs are compiled, so that there is one of a kind.
+	padded  bool
+	bias    compute.Buffer // of all rows
 	scratch buffers
 }
 
@@ -71,9 +91,9 @@ func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
 	if n == 0 || p.GridH%v.MergeSize != 0 || p.GridW%v.MergeSize != 0 || len(p.Pixels) != n*v.PatchDim() {
 		return nil, fmt.Errorf("qwen: encode: %d×%d patches with %d values do not fit this model", p.GridH, p.GridW, len(p.Pixels))
 	}
-	e := &encoding{m: m, patches: p}
-	e.split(m.bucket(n/unit)*unit, unit)
-	out := &Visual{tokens: n / unit, padded: e.padded / unit}
+	e := &encoding{m: m, patches: p, order: arrangement(v, Grid{p.GridH, p.GridW})}
+	e.split(unit)
+	out := &Visual{tokens: n / unit, order: e.order}
 	err = e.run(ctx, out)
 	for _, s := range e.stripes {
 		err = errors.Join(err, buffers{s.x}.free())
@@ -84,33 +104,37 @@ func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
 	return out, nil
 }
 
-// split divides the patches into stripes of whole visual tokens.
-func (e *encoding) split(padded, unit int) {
-	limit, rows := e.m.runtime.StripeLimit, e.m.runtime.StripeRows
+// split divides the patches into stripes of whole visual tokens, or windows, and pads the last.
+func (e *encoding) split(unit int) {
+	r, v := e.m.runtime, e.m.Spec.Vision
+	whole := unit * max(1, v.Window*v.Window)
+	e.rows = e.m.bucket(len(e.order)) * unit
+	limit, rows := r.StripeLimit, r.StripeRows
 	if limit <= 0 {
 		limit, rows = defaultStripeLimit, defaultStripeRows
 	}
-	if w := e.m.runtime.Workers; w > 1 {
-		rows = min(rows, (padded+w-1)/w+unit-1)
+	if r.Workers > 1 {
+		rows = min(rows, (e.rows+r.Workers-1)/r.Workers+whole-1)
 	}
-	rows = max(unit, rows/unit*unit)
+	rows = max(whole, rows/whole*whole)
 	switch {
-	case padded <= limit:
-		rows = padded
-	case !e.m.runtime.ExactShapes: // so that all stripes have one shape
-		padded = (padded + rows - 1) / rows * rows
+	case e.rows <= limit:
+		rows = (e.rows + whole - 1) / whole * whole
+		e.rows = rows
+	case !r.ExactShapes: // so that all stripes have one shape
+		e.rows = (e.rows + rows - 1) / rows * rows
 	}
-	e.padded = padded
-	for from := 0; from < padded; from += rows {
-		e.stripes = append(e.stripes, stripe{from: from, rows: min(rows, padded-from)})
+	for len(e.order) < e.rows/unit {
+		e.order = append(e.order, -1)
+	}
+	e.padded = !r.ExactShapes || slices.Contains(e.order, -1)
+	for from := 0; from < e.rows; from += rows {
+		e.stripes = append(e.stripes, stripe{from: from, rows: min(rows, e.rows-from)})
 	}
 }
 
 func (e *encoding) run(ctx context.Context, out *Visual) (err error) {
 	v := e.m.Spec.Vision
-	if e.valid, err = e.scratch.keep(e.m, []int32{int32(e.patches.GridH * e.patches.GridW)}); err != nil {
-		return err
-	}
 	if err := e.embed(ctx); err != nil {
 		return err
 	}
@@ -131,43 +155,63 @@ func (e *encoding) run(ctx context.Context, out *Visual) (err error) {
 }
 
 // embed embeds the patches of each stripe and puts its angles on the device.
-func (e *encoding) embed(ctx context.Context) error {
+func (e *encoding) embed(ctx context.Context) (err error) {
 	v, p := e.m.Spec.Vision, e.patches
-	dim, half := v.PatchDim(), v.HeadDim()/2
-	turn := visionAngles(v, p.GridH, p.GridW, e.padded)
-	t := positionTaps(v, p.GridH, p.GridW, e.padded)
+	grid := Grid{p.GridH, p.GridW}
+	unit, dim, half := v.MergeSize*v.MergeSize, v.PatchDim(), v.HeadDim()/2
+	turn := visionAngles(v, grid)
+	var t taps
+	if v.PositionSide > 0 {
+		t = positionTaps(v, grid)
+	}
+	there := make([]bool, e.rows)
+	for i := range there {
+		there[i] = e.order[i/unit] >= 0
+	}
+	if e.padded {
+		if e.bias, err = e.scratch.keep(e.m, nn.Hide(there), e.rows); err != nil {
+			return err
+		}
+	}
 	for i := range e.stripes {
 		s := &e.stripes[i]
-		to := s.from + s.rows
-		var err error
-		if s.cos, err = e.scratch.keep(e.m, turn.cos[s.from*half:to*half], s.rows, half); err != nil {
+		order := e.order[s.from/unit : (s.from+s.rows)/unit]
+		if s.cos, err = e.scratch.keep(e.m, arrange(turn.cos, unit*half, order), s.rows, half); err != nil {
 			return err
 		}
-		if s.sin, err = e.scratch.keep(e.m, turn.sin[s.from*half:to*half], s.rows, half); err != nil {
+		if s.sin, err = e.scratch.keep(e.m, arrange(turn.sin, unit*half, order), s.rows, half); err != nil {
 			return err
 		}
-		pixels := p.Pixels[min(s.from*dim, len(p.Pixels)):min(to*dim, len(p.Pixels))]
-		if len(pixels) < s.rows*dim {
-			pixels = append(make([]float32, 0, s.rows*dim), pixels...)[:s.rows*dim]
+		if e.padded && v.Window > 0 {
+			if s.bias, err = e.scratch.keep(e.m, nn.Hide(there[s.from:s.from+s.rows]), s.rows); err != nil {
+				return err
+			}
 		}
-		if s.x, err = e.embedStripe(ctx, s.rows, pixels, t.index[s.from*4:to*4], t.weight[s.from*4:to*4]); err != nil {
+		var at taps
+		if v.PositionSide > 0 {
+			at = taps{arrange(t.index, unit*4, order), arrange(t.weight, unit*4, order)}
+		}
+		if s.x, err = e.embedStripe(ctx, s.rows, arrange(p.Pixels, unit*dim, order), at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *encoding) embedStripe(ctx context.Context, rows int, pixels []float32, index []int32, weight []float32) (_ compute.Buffer, err error) {
+func (e *encoding) embedStripe(ctx context.Context, rows int, pixels []float32, at taps) (_ compute.Buffer, err error) {
+	v := e.m.Spec.Vision
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
-	if _, err := scratch.keep(e.m, pixels, rows, e.m.Spec.Vision.PatchDim()); err != nil {
+	if _, err := scratch.keep(e.m, pixels, rows, v.PatchDim()); err != nil {
 		return nil, err
 	}
-	if _, err := scratch.keep(e.m, index, rows, 4); err != nil {
-		return nil, err
-	}
-	if _, err := scratch.keep(e.m, weight, rows, 4); err != nil {
-		return nil, err
+	if v.PositionSide > 0 {
+		if _, err := scratch.keep(e.m, at.index, rows, 4); err != nil {
+			return nil, err
+		}
+		if _, err := scratch.keep(e.m, at.weight, rows, 4); err != nil {
+			return nil, err
+		}
 	}
 	x, err := e.m.run(ctx, fmt.Sprintf("patch %d", rows), e.m.patchGraph(rows), scratch, groupPatch)
 	if err != nil {
@@ -178,15 +222,26 @@ func (e *encoding) embedStripe(ctx context.Context, rows int, pixels []float32, 
 
 // block runs one transformer block.
 func (e *encoding) block(ctx context.Context, i int) error {
-	if len(e.stripes) > 1 {
+	windowed := e.m.Spec.Vision.windowedAt(i)
+	if len(e.stripes) > 1 && !windowed {
 		return e.stripedBlock(ctx, i)
 	}
-	s := &e.stripes[0]
-	out, err := e.m.run(ctx, fmt.Sprintf("block %d", s.rows), e.m.blockGraph(s.rows), []compute.Buffer{s.x, s.cos, s.sin, e.valid}, groupBlock(i))
-	if err != nil {
-		return err
-	}
-	return s.replace(out[0])
+	return e.each(func(j int) error {
+		s := &e.stripes[j]
+		in := []compute.Buffer{s.x, s.cos, s.sin}
+		switch {
+		case e.padded && windowed:
+			in = append(in, s.bias)
+		case e.padded:
+			in = append(in, e.bias)
+		}
+		name := fmt.Sprintf("block %d %t %t", s.rows, windowed, e.padded)
+		out, err := e.m.run(ctx, name, e.m.blockGraph(s.rows, windowed, e.padded), in, groupBlock(i))
+		if err != nil {
+			return err
+		}
+		return s.replace(out[0])
+	})
 }
 
 // each calls f for every stripe, runtime.Workers at a time, and returns their errors. With one worker the first error ends it.
@@ -244,8 +299,12 @@ func (e *encoding) stripedBlock(ctx context.Context, i int) (err error) {
 	}
 	return e.each(func(j int) error {
 		s := &e.stripes[j]
-		out, err := e.m.run(ctx, fmt.Sprintf("rest %d %d", s.rows, e.padded), e.m.restGraph(s.rows, e.padded),
-			[]compute.Buffer{s.x, queries[j], all[0], all[1], e.valid}, groupBlock(i))
+		in := []compute.Buffer{s.x, queries[j], all[0], all[1]}
+		if e.padded {
+			in = append(in, e.bias)
+		}
+		name := fmt.Sprintf("rest %d %d %t", s.rows, e.rows, e.padded)
+		out, err := e.m.run(ctx, name, e.m.restGraph(s.rows, e.rows, e.padded), in, groupBlock(i))
 		if err != nil {
 			return err
 		}

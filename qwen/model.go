@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -45,8 +46,8 @@ type Runtime struct {
 
 // LoadOptions say how the weights are loaded. The zero value is float32.
 type LoadOptions struct {
-	// DType is the type of matrices and embeddings on the device: Float32 (the zero value), BFloat16 or Float16. Activations,
-	// norms and the cache are float32 whatever it is.
+	// DType is the type of matrices and embeddings on the device: Float32 (the zero value), BFloat16, Float16 or Int8, which is
+	// made at load, each row with a scale of its own. Activations, norms and the cache are float32 whatever it is.
 	DType dtypes.DType
 	// Progress, if set, is called after each tensor with the number of weights loaded so far and in all.
 	Progress func(done, total int64)
@@ -70,17 +71,23 @@ type Model struct {
 // Load reads a checkpoint folder onto a device: config.json, tokenizer, processor, chat template, and the weights, which are
 // held to the configuration both ways ([WeightsError]). The context is obeyed while weights are read.
 func Load(ctx context.Context, runtime Runtime, fsys fs.FS, opts LoadOptions) (*Model, error) {
-	m := &Model{runtime: runtime, dtype: opts.DType}
+	spec, err := ReadSpec(fsys)
+	if err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	return load(ctx, runtime, fsys, spec, opts)
+}
+
+// load is Load for a checkpoint whose configuration has been read.
+func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts LoadOptions) (*Model, error) {
+	m := &Model{Spec: spec, runtime: runtime, dtype: opts.DType}
 	if m.dtype == dtypes.InvalidDType {
 		m.dtype = dtypes.Float32
 	}
-	if m.dtype != dtypes.Float32 && m.dtype != dtypes.BFloat16 && m.dtype != dtypes.Float16 {
-		return nil, fmt.Errorf("qwen: load: dtype %s: %w (supported: Float32, BFloat16, Float16)", m.dtype, ErrUnsupported)
+	if !slices.Contains([]dtypes.DType{dtypes.Float32, dtypes.BFloat16, dtypes.Float16, dtypes.Int8}, m.dtype) {
+		return nil, fmt.Errorf("qwen: load: dtype %s: %w (supported: Float32, BFloat16, Float16, Int8)", m.dtype, ErrUnsupported)
 	}
 	var err error
-	if m.Spec, err = ReadSpec(fsys); err != nil {
-		return nil, fmt.Errorf("qwen: load: %w", err)
-	}
 	if m.Processor, err = LoadProcessor(fsys); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}

@@ -18,6 +18,8 @@ const (
 	vector paramKind = iota
 	// matrix is the weight of a dense layer or an embedding, [out, in] as the checkpoint has it, in the model's dtype.
 	matrix
+	// exact is a small matrix on which much hangs, always float32.
+	exact
 )
 
 // param is one parameter of a group. Matrices that are multiplied with the same input are one parameter with several
@@ -26,12 +28,15 @@ type param struct {
 	name    string
 	kind    paramKind
 	sources []source
+	offset  float32 // added to the numbers of a vector
 }
 
-// source is a tensor of the checkpoint: its key, after the group's prefix, and its shape.
+// source is a tensor of the checkpoint: its key, after the group's prefix, and its shape. A tensor of one expert may also be
+// a part of a tensor of all.
 type source struct {
 	key   string
 	shape []int
+	fused *fused
 }
 
 // dims is the shape of the parameter with its sources put together: [n], or [out, in] for matrices.
@@ -60,7 +65,7 @@ func (p param) buffers(limit int) [][]part {
 		whole = append(whole, part{s, 0, s.shape[0]})
 	}
 	dims := p.dims()
-	if p.kind == vector || limit <= 0 || elements(dims) <= limit {
+	if p.kind != matrix || limit <= 0 || elements(dims) <= limit {
 		return [][]part{whole}
 	}
 	rows := max(1, limit/dims[1])
@@ -82,10 +87,14 @@ func (p param) shape(parts []part, dtype dtypes.DType) shapes.Shape {
 	for _, part := range parts {
 		rows += part.to - part.from
 	}
-	if p.kind == vector {
+	switch p.kind {
+	case vector:
 		return shapes.Make(dtypes.Float32, rows)
+	case exact:
+		return shapes.Make(dtypes.Float32, rows, p.dims()[1])
+	default:
+		return shapes.Make(dtype, rows, p.dims()[1])
 	}
-	return shapes.Make(dtype, rows, p.dims()[1])
 }
 
 func elements(shape []int) int {
@@ -104,7 +113,12 @@ type group struct {
 }
 
 func one(kind paramKind, key string, shape ...int) param {
-	return param{name: key, kind: kind, sources: []source{{key, shape}}}
+	return param{name: key, kind: kind, sources: []source{{key: key, shape: shape}}}
+}
+
+// joined declares tensors whose rows stand one after the other.
+func joined(name string, kind paramKind, sources ...source) param {
+	return param{name: name, kind: kind, sources: sources}
 }
 
 // linear declares a dense layer with a bias (torch.nn.Linear).
@@ -137,12 +151,14 @@ func groupBlock(i int) string     { return fmt.Sprintf("block.%d", i) }
 func groupDeepstack(i int) string { return fmt.Sprintf("deepstack.%d", i) }
 func groupLayer(i int) string     { return fmt.Sprintf("layer.%d", i) }
 
+func groupExpert(layer, i int) string { return fmt.Sprintf("layer.%d.expert.%d", layer, i) }
+
 // groups declares every parameter of the model. The keys are transformers' own.
 func (s Spec) groups() []group {
 	v, t := s.Vision, s.Text
 	all := []group{
 		{groupPatch, "model.visual.", patchParams(v)},
-		{groupMerger, "model.visual.merger.", mergerParams(v, v.Hidden)},
+		{groupMerger, "model.visual.merger.", mergerParams(v, false)},
 		{groupEmbedding, "model.language_model.", []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden)}},
 		{groupHead, "", s.headParams()},
 	}
@@ -150,60 +166,77 @@ func (s Spec) groups() []group {
 		all = append(all, group{groupBlock(i), fmt.Sprintf("model.visual.blocks.%d.", i), blockParams(v)})
 	}
 	for i := range v.Deepstack {
-		all = append(all, group{groupDeepstack(i), fmt.Sprintf("model.visual.deepstack_merger_list.%d.", i), mergerParams(v, v.MergedDim())})
+		all = append(all, group{groupDeepstack(i), fmt.Sprintf("model.visual.deepstack_merger_list.%d.", i), mergerParams(v, true)})
 	}
 	for i := range t.Layers {
-		all = append(all, group{groupLayer(i), fmt.Sprintf("model.language_model.layers.%d.", i), layerParams(t)})
+		prefix := fmt.Sprintf("model.language_model.layers.%d.", i)
+		all = append(all, group{groupLayer(i), prefix, layerParams(t, t.kindAt(i))})
+		for e := 0; t.SparseAt(i) && e < t.MoE.Experts; e++ {
+			all = append(all, group{groupExpert(i, e), prefix, expertParams(t, e)})
+		}
 	}
 	return all
 }
 
 func patchParams(v VisionSpec) []param {
-	return []param{
-		one(matrix, "patch_embed.proj.weight", v.Hidden, 3, v.TemporalPatchSize, v.PatchSize, v.PatchSize),
-		one(vector, "patch_embed.proj.bias", v.Hidden),
-		one(matrix, "pos_embed.weight", v.PositionSide*v.PositionSide, v.Hidden),
+	params := []param{one(matrix, "patch_embed.proj.weight", v.Hidden, 3, v.TemporalPatchSize, v.PatchSize, v.PatchSize)}
+	if v.PatchBias {
+		params = append(params, one(vector, "patch_embed.proj.bias", v.Hidden))
 	}
+	if v.PositionSide > 0 {
+		params = append(params, one(matrix, "pos_embed.weight", v.PositionSide*v.PositionSide, v.Hidden))
+	}
+	return params
+}
+
+// visionNorm declares a norm of the vision tower.
+func visionNorm(v VisionSpec, key string, n int) []param {
+	if v.RMSNorm {
+		return []param{one(vector, key+".weight", n)}
+	}
+	return layerNorm(key, n)
 }
 
 func blockParams(v VisionSpec) []param {
-	return concat(
-		layerNorm("norm1", v.Hidden), linear("attn.qkv", 3*v.Hidden, v.Hidden), linear("attn.proj", v.Hidden, v.Hidden),
-		layerNorm("norm2", v.Hidden), linear("mlp.linear_fc1", v.Intermediate, v.Hidden), linear("mlp.linear_fc2", v.Hidden, v.Intermediate))
-}
-
-// mergerParams declares a Qwen3VLVisionPatchMerger; the last one normalizes before the patches are laid end to end, those
-// of deepstack after it, which is why the width of the norm differs.
-func mergerParams(v VisionSpec, norm int) []param {
-	return concat(layerNorm("norm", norm), linear("linear_fc1", v.MergedDim(), v.MergedDim()), linear("linear_fc2", v.OutHidden, v.MergedDim()))
-}
-
-func layerParams(t TextSpec) []param {
-	q, kv := t.Heads*t.HeadDim, t.KVHeads*t.HeadDim
-	return []param{
-		one(vector, "input_layernorm.weight", t.Hidden),
-		{"qkv", matrix, []source{
-			{"self_attn.q_proj.weight", []int{q, t.Hidden}},
-			{"self_attn.k_proj.weight", []int{kv, t.Hidden}},
-			{"self_attn.v_proj.weight", []int{kv, t.Hidden}},
-		}},
-		one(vector, "self_attn.q_norm.weight", t.HeadDim),
-		one(vector, "self_attn.k_norm.weight", t.HeadDim),
-		one(matrix, "self_attn.o_proj.weight", t.Hidden, q),
-		one(vector, "post_attention_layernorm.weight", t.Hidden),
-		{"gate_up", matrix, []source{
-			{"mlp.gate_proj.weight", []int{t.Intermediate, t.Hidden}},
-			{"mlp.up_proj.weight", []int{t.Intermediate, t.Hidden}},
-		}},
-		one(matrix, "mlp.down_proj.weight", t.Hidden, t.Intermediate),
+	params := concat(
+		visionNorm(v, "norm1", v.Hidden), linear("attn.qkv", 3*v.Hidden, v.Hidden), linear("attn.proj", v.Hidden, v.Hidden),
+		visionNorm(v, "norm2", v.Hidden))
+	if v.Gated {
+		var weights, biases []source
+		for _, key := range []string{"mlp.gate_proj", "mlp.up_proj"} {
+			weights = append(weights, source{key: key + ".weight", shape: []int{v.Intermediate, v.Hidden}})
+			biases = append(biases, source{key: key + ".bias", shape: []int{v.Intermediate}})
+		}
+		params = append(params, joined("gate_up.weight", matrix, weights...), joined("gate_up.bias", vector, biases...))
+		return append(params, linear("mlp.down_proj", v.Hidden, v.Intermediate)...)
 	}
+	first, second := v.feedForwardKeys()
+	return append(params, concat(linear(first, v.Intermediate, v.Hidden), linear(second, v.Hidden, v.Intermediate))...)
 }
 
-// headParams declares the last norm and, where the output matrix is not the embedding itself, that matrix.
-func (s Spec) headParams() []param {
-	params := []param{one(vector, "model.language_model.norm.weight", s.Text.Hidden)}
-	if !s.Text.Tied {
-		params = append(params, one(matrix, "lm_head.weight", s.Text.VocabSize, s.Text.Hidden))
+// feedForwardKeys are the names of the two layers of a block's plain feed-forward network.
+func (v VisionSpec) feedForwardKeys() (first, second string) {
+	if v.OldKeys {
+		return "mlp.fc1", "mlp.fc2"
 	}
-	return params
+	return "mlp.linear_fc1", "mlp.linear_fc2"
+}
+
+// mergerKeys are the names of a merger's norm and its two layers.
+func (v VisionSpec) mergerKeys() (norm, first, second string) {
+	if v.OldKeys {
+		return "ln_q", "mlp.0", "mlp.2"
+	}
+	return "norm", "linear_fc1", "linear_fc2"
+}
+
+// mergerParams declares a merger (transformers' Qwen3VLVisionPatchMerger). The last one normalizes before the patches are laid
+// end to end, those of deepstack after it, which is why the width of the norm differs.
+func mergerParams(v VisionSpec, deepstack bool) []param {
+	norm, first, second := v.mergerKeys()
+	width := v.Hidden
+	if deepstack {
+		width = v.MergedDim()
+	}
+	return concat(visionNorm(v, norm, width), linear(first, v.MergedDim(), v.MergedDim()), linear(second, v.OutHidden, v.MergedDim()))
 }

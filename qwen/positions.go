@@ -45,12 +45,12 @@ func frequencies(theta float64, dim int) []float32 {
 }
 
 // visionAngles are the rotary angles of each patch: the first half of them turns with its row, the second with its column
-// (transformers' Qwen3VLVisionRotaryEmbedding). Rows from height·width up to rows are padding.
-func visionAngles(v VisionSpec, height, width, rows int) angles {
+// (transformers' Qwen3VLVisionRotaryEmbedding).
+func visionAngles(v VisionSpec, g Grid) angles {
 	half := v.HeadDim() / 2
 	freq := frequencies(v.RopeTheta, half)
-	a := newAngles(rows, half)
-	eachPatch(height, width, v.MergeSize, func(n, row, col int) {
+	a := newAngles(g.Height*g.Width, half)
+	eachPatch(g.Height, g.Width, v.MergeSize, func(n, row, col int) {
 		for i, f := range freq {
 			a.set(n*half+i, float32(row)*f)
 			a.set(n*half+half/2+i, float32(col)*f)
@@ -59,7 +59,7 @@ func visionAngles(v VisionSpec, height, width, rows int) angles {
 	return a
 }
 
-// taps are the four entries of the position table that a patch is interpolated from, and their weights: [rows, 4] each.
+// taps are the four entries of the position table that a patch is interpolated from, and their weights: [patches, 4] each.
 type taps struct {
 	index  []int32
 	weight []float32
@@ -67,21 +67,62 @@ type taps struct {
 
 // positionTaps interpolates the table of learned positions bilinearly to the grid, with the corners of the one on the
 // corners of the other (transformers' get_vision_interpolation_indices_and_weights, align_corners=True).
-func positionTaps(v VisionSpec, height, width, rows int) taps {
-	side := v.PositionSide
+func positionTaps(v VisionSpec, g Grid) taps {
+	side, n := v.PositionSide, g.Height*g.Width
 	axis := func(i, size int) (low, high int, weight float32) {
 		at := float32(i) * float32(side-1) / float32(max(size-1, 1))
 		low = int(at)
 		return min(low, side-1), min(low+1, side-1), at - float32(low)
 	}
-	t := taps{make([]int32, rows*4), make([]float32, rows*4)}
-	eachPatch(height, width, v.MergeSize, func(n, row, col int) {
-		r0, r1, rw := axis(row, height)
-		c0, c1, cw := axis(col, width)
+	t := taps{make([]int32, n*4), make([]float32, n*4)}
+	eachPatch(g.Height, g.Width, v.MergeSize, func(n, row, col int) {
+		r0, r1, rw := axis(row, g.Height)
+		c0, c1, cw := axis(col, g.Width)
 		copy(t.index[n*4:], []int32{int32(r0*side + c0), int32(r0*side + c1), int32(r1*side + c0), int32(r1*side + c1)})
 		copy(t.weight[n*4:], []float32{(1 - rw) * (1 - cw), (1 - rw) * cw, rw * (1 - cw), rw * cw})
 	})
 	return t
+}
+
+// arrangement says which visual token stands in each place of the vision tower, -1 for padding: in the order of the image,
+// or window by window, each filled up to its whole size (transformers' get_vision_window_index, which leaves out the padding
+// and counts instead).
+func arrangement(v VisionSpec, g Grid) []int32 {
+	rows, cols := g.Height/v.MergeSize, g.Width/v.MergeSize
+	side := v.Window
+	if side == 0 {
+		order := make([]int32, rows*cols)
+		for i := range order {
+			order[i] = int32(i)
+		}
+		return order
+	}
+	var order []int32
+	for top := 0; top < rows; top += side {
+		for left := 0; left < cols; left += side {
+			for row := top; row < top+side; row++ {
+				for col := left; col < left+side; col++ {
+					if row < rows && col < cols {
+						order = append(order, int32(row*cols+col))
+					} else {
+						order = append(order, -1)
+					}
+				}
+			}
+		}
+	}
+	return order
+}
+
+// arrange lays out rows of n numbers a visual token as an arrangement says, with zeros for padding.
+func arrange[T any](flat []T, n int, order []int32) []T {
+	out := make([]T, len(order)*n)
+	for i, token := range order {
+		if token >= 0 {
+			copy(out[i*n:(i+1)*n], flat[int(token)*n:])
+		}
+	}
+	return out
 }
 
 // Grid is the size of an image in patches.
@@ -147,18 +188,36 @@ func layout(ids []int32, imageToken int32, grids []Grid, merge int) (*Layout, er
 	return l, nil
 }
 
-// textAngles are the rotary angles of tokens at the given time, height and width positions. The frequencies of the three
-// are interleaved: T H W T H W …, and what is left over at the end is T (transformers' Qwen3VLTextRotaryEmbedding).
-// Rows beyond the positions are padding.
-func textAngles(t TextSpec, positions [3][]int32, rows int) angles {
-	half := t.HeadDim / 2
-	freq := frequencies(t.RopeTheta, t.HeadDim)
-	axis := make([]int, half)
+// mropeAxis says with which of the three positions each frequency turns: in Qwen3 they are interleaved, T H W T H W …, and
+// what is left over at the end is T (transformers' Qwen3VLTextRotaryEmbedding); before it each had a run of its own
+// (transformers' Qwen2VLRotaryEmbedding).
+func mropeAxis(t TextSpec) []int {
+	axis := make([]int, t.RotaryDim/2)
+	if !t.Interleaved {
+		n := t.MRopeSection
+		for i := range axis {
+			if i >= n[0] {
+				axis[i] = 1
+			}
+			if i >= n[0]+n[1] {
+				axis[i] = 2
+			}
+		}
+		return axis
+	}
 	for a := 1; a < 3; a++ {
-		for i := a; i < 3*t.MRopeSection[a] && i < half; i += 3 {
+		for i := a; i < 3*t.MRopeSection[a] && i < len(axis); i += 3 {
 			axis[i] = a
 		}
 	}
+	return axis
+}
+
+// textAngles are the rotary angles of tokens at the given time, height and width positions. Rows beyond the positions are
+// padding.
+func textAngles(t TextSpec, positions [3][]int32, rows int) angles {
+	half := t.RotaryDim / 2
+	freq, axis := frequencies(t.RopeTheta, t.RotaryDim), mropeAxis(t)
 	out := newAngles(rows, half)
 	for n := range positions[0] {
 		for i, f := range freq {

@@ -23,7 +23,9 @@ func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache 
 	if err := cache.reserve(ctx, slot, len(l.IDs)); err != nil {
 		return nil, fmt.Errorf("qwen: prefill: %w", err)
 	}
-	store := func(layer int, k, v compute.Buffer, rows int) error { return cache.store(ctx, layer, slot, k, v, rows) }
+	store := func(layer int, left []compute.Buffer, rows int) error {
+		return cache.store(ctx, layer, slot, left, rows)
+	}
 	x, rows, err := m.prompt(ctx, l, visual, store)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: prefill: %w", err)
@@ -32,12 +34,15 @@ func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache 
 	if err != nil {
 		return nil, fmt.Errorf("qwen: prefill: %w", errors.Join(err, x.Finalize()))
 	}
-	cache.length[slot], cache.next[slot] = int32(len(l.IDs)), l.Next
+	cache.begin(slot, int32(len(l.IDs)), l.Next)
 	return &Hidden{last, 1}, x.Finalize()
 }
 
+// storeFunc takes what a layer keeps of a prompt: its keys and values [kvHeads, rows, headDim], or its history and state.
+type storeFunc func(layer int, left []compute.Buffer, rows int) error
+
 // prompt runs a prompt through all layers and returns the states of all its tokens, padded to rows.
-func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store func(layer int, k, v compute.Buffer, rows int) error) (_ compute.Buffer, rows int, err error) {
+func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store storeFunc) (_ compute.Buffer, rows int, err error) {
 	t := m.Spec.Text
 	if len(visual) != len(l.Images) {
 		return nil, 0, fmt.Errorf("%d images given, the prompt has %d", len(visual), len(l.Images))
@@ -56,18 +61,26 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store f
 		if v.tokens != l.Images[i].Count {
 			return nil, 0, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
 		}
-		if index[i], err = scratch.keep(m, spanIndex(l.Images[i], rows), rows); err != nil {
+		if index[i], err = scratch.keep(m, v.index(l.Images[i], rows), rows); err != nil {
 			return nil, 0, err
 		}
 	}
 	turn := textAngles(t, l.Positions, rows)
-	cos, err := scratch.keep(m, turn.cos, rows, t.HeadDim/2)
+	cos, err := scratch.keep(m, turn.cos, rows, t.RotaryDim/2)
 	if err != nil {
 		return nil, 0, err
 	}
-	sin, err := scratch.keep(m, turn.sin, rows, t.HeadDim/2)
+	sin, err := scratch.keep(m, turn.sin, rows, t.RotaryDim/2)
 	if err != nil {
 		return nil, 0, err
+	}
+	valid, err := scratch.keep(m, []int32{int32(len(l.IDs))})
+	if err != nil {
+		return nil, 0, err
+	}
+	live := make([]bool, rows)
+	for i := range l.IDs {
+		live[i] = true
 	}
 
 	out, err := m.run(ctx, fmt.Sprintf("embed %d", rows), m.embedGraph(rows), []compute.Buffer{in}, groupEmbedding)
@@ -86,22 +99,33 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store f
 	}
 	fail := func(err error) (compute.Buffer, int, error) { return nil, 0, errors.Join(err, x.Finalize()) }
 	for i, v := range visual {
-		if err := replace(m.addVisual(ctx, x, v.rows, index[i], rows, v.padded, false)); err != nil {
+		if err := replace(m.addVisual(ctx, x, v.rows, index[i], rows, len(v.order), false)); err != nil {
 			return fail(err)
 		}
 	}
-	layer := m.prefillGraph(rows)
 	for i := range t.Layers {
-		out, err := m.run(ctx, fmt.Sprintf("layer %d", rows), layer, []compute.Buffer{x, cos, sin}, groupLayer(i))
-		if err := replace(out, err); err != nil {
+		kind := t.kindAt(i)
+		in := []compute.Buffer{x, cos, sin}
+		if kind.linear {
+			in = []compute.Buffer{x, valid}
+		}
+		out, err := m.run(ctx, fmt.Sprintf("layer %d %v", rows, kind), m.prefillGraph(rows, kind), in, groupLayer(i))
+		if err != nil {
 			return fail(err)
 		}
-		if err := errors.Join(store(i, out[1], out[2], rows)); err != nil {
+		left := out[len(out)-2:]
+		if kind.sparse {
+			out[0], err = m.mix(ctx, i, out[0], out[1], out[2], rows, live)
+			if err != nil {
+				return fail(errors.Join(err, buffers(left).free()))
+			}
+		}
+		if err := errors.Join(replace(out, nil), store(i, left, rows)); err != nil {
 			return fail(err)
 		}
 		for j, v := range visual {
 			if i < len(v.deepstack) {
-				if err := replace(m.addVisual(ctx, x, v.deepstack[i], index[j], rows, v.padded, true)); err != nil {
+				if err := replace(m.addVisual(ctx, x, v.deepstack[i], index[j], rows, len(v.order), true)); err != nil {
 					return fail(err)
 				}
 			}
@@ -113,18 +137,6 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store f
 func (m *Model) addVisual(ctx context.Context, x, features, index compute.Buffer, rows, visual int, add bool) ([]compute.Buffer, error) {
 	name := fmt.Sprintf("visual %d %d %t", rows, visual, add)
 	return m.run(ctx, name, m.visualGraph(rows, visual, add), []compute.Buffer{x, features, index})
-}
-
-// spanIndex numbers the tokens of a span from 0, and all others -1.
-func spanIndex(s Span, rows int) []int32 {
-	index := make([]int32, rows)
-	for i := range index {
-		index[i] = -1
-		if i >= s.Start && i < s.Start+s.Count {
-			index[i] = int32(i - s.Start)
-		}
-	}
-	return index
 }
 
 func (m *Model) lastRow(ctx context.Context, x compute.Buffer, rows, row int) (_ compute.Buffer, err error) {

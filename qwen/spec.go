@@ -2,7 +2,9 @@ package qwen
 
 import (
 	"errors"
-	"fmt"
+	"slices"
+
+	"github.com/omnidocs/omnidocs/internal/nn"
 )
 
 // ErrUnsupported is wrapped by the errors of checkpoints that this package cannot run: another family, or a variant of
@@ -24,33 +26,88 @@ type Spec struct {
 	EOS []int32
 }
 
-// TextSpec is the decoder (transformers' Qwen3VLTextConfig).
+// TextSpec is the decoder (transformers' Qwen2VLTextConfig, Qwen3VLTextConfig, Qwen3_5TextConfig and their MoE forms).
 type TextSpec struct {
 	VocabSize, Hidden, Intermediate, Layers, Heads, KVHeads, HeadDim int
 	// MaxPositions is the longest context, prompt and answer together, in tokens.
 	MaxPositions int
 	// NormEps is added to the variance in every RMSNorm.
 	NormEps float64
-	// RopeTheta is the base of the rotary frequencies.
+	// NormOffset is what the weights of the norms are short of: 1 where they are stored around zero (Qwen3.5), else 0.
+	NormOffset float32
+	// QKVBias gives the projections to queries, keys and values a bias (Qwen2, Qwen2.5); QKNorm normalizes each head of
+	// queries and keys (Qwen3 and after); OutputGate multiplies what a head reads by a sigmoid (Qwen3.5).
+	QKVBias, QKNorm, OutputGate bool
+	// RotaryDim is how much of HeadDim is turned by the rotary embedding, RopeTheta the base of its frequencies.
+	RotaryDim int
 	RopeTheta float64
-	// MRopeSection says how many of the HeadDim/2 frequencies turn with time, height and width.
+	// MRopeSection says how many of the RotaryDim/2 frequencies turn with time, height and width; Interleaved deals them out
+	// in turns (Qwen3), where before they stood in three runs.
 	MRopeSection [3]int
+	Interleaved  bool
+	// Linear says which layers keep a recurrent state in place of keys and values (Qwen3.5), and Delta how. Nil is none.
+	Linear []bool
+	Delta  DeltaSpec
+	// Sparse says which layers choose among experts, and MoE how. Nil is none.
+	Sparse []bool
+	MoE    MoESpec
 	// Tied is true where the embedding is also the output matrix.
 	Tied bool
 }
 
-// VisionSpec is the vision tower (transformers' Qwen3VLVisionConfig).
+// DeltaSpec is a layer of linear attention (transformers' Qwen3_5GatedDeltaNet).
+type DeltaSpec struct {
+	KeyHeads, ValueHeads, KeyDim, ValueDim int
+	// Kernel is the width of the convolution before it, in tokens.
+	Kernel int
+}
+
+// Channels is the width of queries, keys and values together.
+func (d DeltaSpec) Channels() int { return 2*d.KeyHeads*d.KeyDim + d.ValueHeads*d.ValueDim }
+
+// MoESpec is a mixture of experts (transformers' Qwen3VLMoeTextSparseMoeBlock, Qwen3_5MoeSparseMoeBlock).
+type MoESpec struct {
+	// Experts is how many there are, TopK how many a token goes to, Intermediate the inner width of one.
+	Experts, TopK, Intermediate int
+	// Shared is the inner width of the expert that all tokens go to; 0 is none.
+	Shared int
+}
+
+// LinearAt says whether a layer keeps a recurrent state.
+func (t TextSpec) LinearAt(layer int) bool { return t.Linear != nil && t.Linear[layer] }
+
+// SparseAt says whether a layer chooses among experts.
+func (t TextSpec) SparseAt(layer int) bool { return t.Sparse != nil && t.Sparse[layer] }
+
+// VisionSpec is the vision tower (transformers' Qwen2VLVisionConfig, Qwen2_5_VLVisionConfig, Qwen3VLVisionConfig).
 type VisionSpec struct {
 	Depth, Hidden, Intermediate, Heads, OutHidden int
 	// PatchSize and TemporalPatchSize are the size of a patch in pixels and frames; MergeSize patches in a row and column
 	// become one visual token.
 	PatchSize, TemporalPatchSize, MergeSize int
-	// PositionSide is the side of the square table of learned position embeddings.
+	// PatchBias gives the patch embedding a bias (Qwen3).
+	PatchBias bool
+	// PositionSide is the side of the square table of learned position embeddings; 0 where there is none (before Qwen3).
 	PositionSide int
 	// RopeTheta is the base of the rotary frequencies.
 	RopeTheta float64
-	// Deepstack lists the blocks whose output also goes into the first text layers, in that order.
+	// RMSNorm takes the place of LayerNorm, and Gated that of the plain feed-forward network (Qwen2.5).
+	RMSNorm, Gated bool
+	// Activation is that of the feed-forward network, as transformers names it.
+	Activation string
+	// Window is the side of a window of attention in visual tokens; 0 where all see all. FullBlocks are the blocks in which
+	// all see all nonetheless (Qwen2.5).
+	Window     int
+	FullBlocks []int
+	// Deepstack lists the blocks whose output also goes into the first text layers, in that order (Qwen3-VL).
 	Deepstack []int
+	// OldKeys is true where the tensors have the names of Qwen2 and Qwen2.5 (mlp.fc1, merger.mlp.0).
+	OldKeys bool
+}
+
+// windowedAt says whether a block's attention keeps to windows.
+func (v VisionSpec) windowedAt(block int) bool {
+	return v.Window > 0 && !slices.Contains(v.FullBlocks, block)
 }
 
 // HeadDim is the size of an attention head.
@@ -64,82 +121,12 @@ func (v VisionSpec) MergedDim() int { return v.Hidden * v.MergeSize * v.MergeSiz
 
 // Fixed parts of the architecture that no configuration carries.
 const (
-	visionNormEps      = 1e-6  // Qwen3VLVisionBlock, Qwen3VLVisionPatchMerger
+	visionNormEps      = 1e-6  // Qwen3VLVisionBlock, Qwen2_5_VLVisionBlock and the mergers
 	defaultVisionTheta = 10000 // Qwen3VLVisionRotaryEmbedding
 	defaultTextTheta   = 500000
 )
 
-// validate returns all that is wrong with the numbers of a Spec. The upper bounds are far above any model that exists:
-// they keep an absurd file from asking for absurd memory.
-func (s Spec) validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	inRange := func(key string, value, low, high int) {
-		if value < low || value > high {
-			bad("%s is %d, want %d to %d", key, value, low, high)
-		}
-	}
-	t, v := s.Text, s.Vision
-	inRange("text_config.vocab_size", t.VocabSize, 1, 1<<22)
-	inRange("text_config.hidden_size", t.Hidden, 1, 1<<17)
-	inRange("text_config.intermediate_size", t.Intermediate, 1, 1<<18)
-	inRange("text_config.num_hidden_layers", t.Layers, 1, 1024)
-	inRange("text_config.num_attention_heads", t.Heads, 1, 1024)
-	inRange("text_config.num_key_value_heads", t.KVHeads, 1, 1024)
-	inRange("text_config.head_dim", t.HeadDim, 2, 4096)
-	inRange("text_config.max_position_embeddings", t.MaxPositions, 1, 1<<26)
-	inRange("vision_config.depth", v.Depth, 1, 1024)
-	inRange("vision_config.hidden_size", v.Hidden, 1, 1<<17)
-	inRange("vision_config.intermediate_size", v.Intermediate, 1, 1<<18)
-	inRange("vision_config.num_heads", v.Heads, 1, 1024)
-	inRange("vision_config.patch_size", v.PatchSize, 1, 256)
-	inRange("vision_config.temporal_patch_size", v.TemporalPatchSize, 1, 16)
-	inRange("vision_config.spatial_merge_size", v.MergeSize, 1, 16)
-	inRange("sqrt(vision_config.num_position_embeddings)", v.PositionSide, 1, 4096)
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	if t.HeadDim%2 != 0 {
-		bad("text_config.head_dim is %d, want an even number", t.HeadDim)
-	}
-	if t.Heads%t.KVHeads != 0 {
-		bad("text_config.num_attention_heads is %d, want a multiple of num_key_value_heads, %d", t.Heads, t.KVHeads)
-	}
-	if v.Hidden%v.Heads != 0 || v.HeadDim()%4 != 0 {
-		bad("vision_config.hidden_size is %d, want num_heads (%d) times a multiple of 4", v.Hidden, v.Heads)
-	}
-	if v.OutHidden != t.Hidden {
-		bad("vision_config.out_hidden_size is %d, want text_config.hidden_size, %d", v.OutHidden, t.Hidden)
-	}
-	sum := 0
-	for _, n := range t.MRopeSection {
-		if n < 0 {
-			bad("mrope_section is %v, want numbers from 0 up", t.MRopeSection)
-		}
-		sum += n
-	}
-	if sum != t.HeadDim/2 {
-		bad("mrope_section is %v, want a sum of head_dim/2, %d", t.MRopeSection, t.HeadDim/2)
-	}
-	if len(v.Deepstack) > t.Layers {
-		bad("vision_config.deepstack_visual_indexes has %d entries, more than there are text layers (%d)", len(v.Deepstack), t.Layers)
-	}
-	seen := map[int]bool{}
-	for _, i := range v.Deepstack {
-		if i < 0 || i >= v.Depth || seen[i] {
-			bad("vision_config.deepstack_visual_indexes is %v, want different blocks from 0 to %d", v.Deepstack, v.Depth-1)
-			break
-		}
-		seen[i] = true
-	}
-	if t.NormEps <= 0 {
-		bad("text_config.rms_norm_eps is %g, want more than 0", t.NormEps)
-	}
-	if t.RopeTheta <= 0 || v.RopeTheta <= 0 {
-		bad("rope_theta is %g (text) and %g (vision), want more than 0", t.RopeTheta, v.RopeTheta)
-	}
-	if s.ImageToken < 0 || int(s.ImageToken) >= t.VocabSize {
-		bad("image_token_id is %d, want 0 to vocab_size-1, %d", s.ImageToken, t.VocabSize-1)
-	}
-	return errors.Join(errs...)
+// activations are those of the feed-forward networks of the vision towers, by their names in transformers.
+var activations = map[string]nn.Activation{
+	"quick_gelu": nn.QuickGELU, "gelu_pytorch_tanh": nn.GELUTanh, "gelu": nn.GELU, "silu": nn.SiLU,
 }

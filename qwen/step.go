@@ -26,7 +26,7 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 	}
 	for slot, on := range active {
 		if !on { // its row is computed all the same; it is kept at the start of the slot, where it does no harm
-			cache.length[slot] = 0
+			cache.Clear(slot)
 		}
 		if err := cache.reserve(ctx, slot, int(cache.length[slot])+1); err != nil {
 			return nil, err
@@ -39,11 +39,11 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		return nil, err
 	}
 	turn := textAngles(t, [3][]int32{cache.next, cache.next, cache.next}, cache.slots)
-	cos, err := scratch.keep(m, turn.cos, cache.slots, t.HeadDim/2)
+	cos, err := scratch.keep(m, turn.cos, cache.slots, t.RotaryDim/2)
 	if err != nil {
 		return nil, err
 	}
-	sin, err := scratch.keep(m, turn.sin, cache.slots, t.HeadDim/2)
+	sin, err := scratch.keep(m, turn.sin, cache.slots, t.RotaryDim/2)
 	if err != nil {
 		return nil, err
 	}
@@ -56,33 +56,12 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		return nil, err
 	}
 	x := out[0]
-	p, err := m.programs.Get(fmt.Sprintf("step %d %d", cache.slots, cache.capacity), m.stepGraph(cache.slots, cache.capacity))
-	if err != nil {
-		return nil, errors.Join(err, x.Finalize())
-	}
 	for i := range t.Layers {
-		layer := &cache.layers[i]
-		args := append([]compute.Buffer{x, cos, sin, length, layer.keys, layer.values}, m.weights[groupLayer(i)]...)
-		var donate []int
-		if !m.runtime.HostCache {
-			donate = []int{4, 5}
-		}
-		out, err := p.Run(ctx, args, donate...)
-		if err != nil {
-			if len(donate) > 0 && ctx.Err() == nil { // the call has taken them, whatever became of it
-				layer.keys, layer.values = nil, nil
-			}
-			return nil, errors.Join(err, x.Finalize())
-		}
-		if m.runtime.HostCache {
-			err = errors.Join(cache.append(i, out[1], out[2]), buffers(out[1:]).free())
-		} else {
-			layer.keys, layer.values = out[1], out[2]
-		}
+		next, err := m.stepLayer(ctx, cache, i, x, []compute.Buffer{cos, sin, length}, active)
 		if err = errors.Join(err, x.Finalize()); err != nil {
-			return nil, errors.Join(err, out[0].Finalize())
+			return nil, errors.Join(err, buffers{next}.free())
 		}
-		x = out[0]
+		x = next
 	}
 	for slot, on := range active {
 		if on {
@@ -91,4 +70,46 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		}
 	}
 	return &Hidden{x, cache.slots}, nil
+}
+
+// stepLayer runs one layer on x [slots, hidden], which it leaves alone, and writes what it keeps into the cache.
+func (m *Model) stepLayer(ctx context.Context, cache *Cache, i int, x compute.Buffer, turn []compute.Buffer, active []bool) (_ compute.Buffer, err error) {
+	kind, layer := m.Spec.Text.kindAt(i), &cache.layers[i]
+	name, build := fmt.Sprintf("step %d %d %v", cache.slots, cache.capacity, kind), m.stepGraph(cache.slots, cache.capacity, kind)
+	in := append([]compute.Buffer{x}, turn...)
+	if kind.linear {
+		name, build, in = fmt.Sprintf("step %d %v", cache.slots, kind), m.deltaStepGraph(cache.slots, kind), in[:1]
+	}
+	p, err := m.programs.Get(name, build)
+	if err != nil {
+		return nil, err
+	}
+	var donate []int
+	if !m.runtime.HostCache {
+		donate = []int{len(in), len(in) + 1}
+	}
+	out, err := p.Run(ctx, append(append(in, layer.kept[:]...), m.weights[groupLayer(i)]...), donate...)
+	if err != nil {
+		if len(donate) > 0 && ctx.Err() == nil { // the call has taken them, whatever became of it
+			layer.kept = [2]compute.Buffer{}
+		}
+		return nil, err
+	}
+	left := [2]compute.Buffer(out[len(out)-2:])
+	switch {
+	case !m.runtime.HostCache:
+		layer.kept = left
+	case kind.linear:
+		err = buffers(layer.kept[:]).free()
+		layer.kept = left
+	default:
+		err = errors.Join(cache.append(i, left[0], left[1]), buffers(left[:]).free())
+	}
+	if err != nil {
+		return nil, errors.Join(err, buffers(out[:len(out)-2]).free())
+	}
+	if kind.sparse {
+		return m.mix(ctx, i, out[0], out[1], out[2], cache.slots, active)
+	}
+	return out[0], nil
 }

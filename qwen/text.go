@@ -37,65 +37,101 @@ func (m *Model) visualGraph(rows, visual int, add bool) func(b *program.Builder)
 	}
 }
 
-// project computes the rotated queries and keys, and the values, of a layer for x [rows, hidden].
-func (m *Model) project(p params, x, cos, sin *Node) (q, k, v *Node) {
+// project computes the rotated queries and keys, and the values, of a layer for x [rows, hidden], and, where the generation
+// has one, the gate of what the queries will read, [rows, heads·headDim].
+func (m *Model) project(p params, x, cos, sin *Node) (q, k, v, gate *Node) {
 	t := m.Spec.Text
 	rows := x.Shape().Dim(0)
-	qkv := nn.Dense(m.runtime.Traits, nn.RMSNorm(x, p.vector("input_layernorm.weight"), t.NormEps), p["qkv"], nil)
-	qkv = Reshape(qkv, rows, t.Heads+2*t.KVHeads, t.HeadDim)
-	q = Slice(qkv, AxisRange(), AxisRange(0, t.Heads))
-	k = Slice(qkv, AxisRange(), AxisRange(t.Heads, t.Heads+t.KVHeads))
-	v = Slice(qkv, AxisRange(), AxisRange(t.Heads+t.KVHeads))
-	q = nn.Rotate(nn.RMSNorm(q, p.vector("self_attn.q_norm.weight"), t.NormEps), cos, sin)
-	k = nn.Rotate(nn.RMSNorm(k, p.vector("self_attn.k_norm.weight"), t.NormEps), cos, sin)
-	return q, k, v
+	qkv := nn.Dense(m.runtime.Traits, nn.RMSNorm(x, p.vector("input_layernorm.weight"), t.NormEps), p["qkv"], p.vector("qkv.bias"))
+	wide := t.Heads
+	if t.OutputGate {
+		wide *= 2
+	}
+	qkv = Reshape(qkv, rows, wide+2*t.KVHeads, t.HeadDim)
+	q = Slice(qkv, AxisRange(), AxisRange(0, wide))
+	k = Slice(qkv, AxisRange(), AxisRange(wide, wide+t.KVHeads))
+	v = Slice(qkv, AxisRange(), AxisRange(wide+t.KVHeads))
+	if t.OutputGate { // each head's query is followed by its gate
+		q = Reshape(q, rows, t.Heads, 2, t.HeadDim)
+		gate = Reshape(Slice(q, AxisRange(), AxisRange(), AxisElem(1)), rows, t.Heads*t.HeadDim)
+		q = Reshape(Slice(q, AxisRange(), AxisRange(), AxisElem(0)), rows, t.Heads, t.HeadDim)
+	}
+	if t.QKNorm {
+		q = nn.RMSNorm(q, p.vector("self_attn.q_norm.weight"), t.NormEps)
+		k = nn.RMSNorm(k, p.vector("self_attn.k_norm.weight"), t.NormEps)
+	}
+	return nn.Rotate(q, cos, sin), nn.Rotate(k, cos, sin), v, gate
 }
 
-// finish adds the attention's output and the feed-forward network to the residual x.
-func (m *Model) finish(p params, x, attention *Node) *Node {
-	t := m.Spec.Text
-	x = Add(x, nn.Dense(m.runtime.Traits, attention, p["self_attn.o_proj.weight"], nil))
+// attended adds what the heads have read, [rows, heads·headDim], to the residual x.
+func (m *Model) attended(p params, x, attention, gate *Node) *Node {
+	if gate != nil {
+		attention = Mul(attention, Sigmoid(gate))
+	}
+	return Add(x, nn.Dense(m.runtime.Traits, attention, p["self_attn.o_proj.weight"], nil))
+}
+
+// feedForward ends a layer: it adds the feed-forward network to the residual x and returns it. Where the layer has experts it
+// returns x, the input of the experts and the router's scores [rows, experts], for [Model.mix] to go on with.
+func (m *Model) feedForward(p params, x *Node, kind layerKind) []*Node {
+	t, traits := m.Spec.Text, m.runtime.Traits
 	h := nn.RMSNorm(x, p.vector("post_attention_layernorm.weight"), t.NormEps)
-	h = nn.SwiGLU(nn.Dense(m.runtime.Traits, h, p["gate_up"], nil))
-	return Add(x, nn.Dense(m.runtime.Traits, h, p["mlp.down_proj.weight"], nil))
+	network := func() *Node {
+		return nn.Dense(traits, nn.SwiGLU(nn.Dense(traits, h, p["gate_up"], nil)), p["down"], nil)
+	}
+	if !kind.sparse {
+		return []*Node{Add(x, network())}
+	}
+	if t.MoE.Shared > 0 {
+		x = Add(x, Mul(network(), Sigmoid(nn.Dense(traits, h, p["mlp.shared_expert_gate.weight"], nil))))
+	}
+	return []*Node{x, h, nn.Dense(traits, h, p["mlp.gate.weight"], nil)}
 }
 
-// prefillGraph is one layer over a prompt: x [rows, hidden] → x, and its keys and values [kvHeads, rows, headDim].
-// Rows behind the prompt are padding; being causal, no real row sees them.
-func (m *Model) prefillGraph(rows int) func(b *program.Builder) []*Node {
+// prefillGraph is one layer over a prompt: x [rows, hidden] → x as feedForward returns it, and the layer's keys and values
+// [kvHeads, rows, headDim], or the state that it leaves. Rows behind the prompt are padding, which no real row sees.
+func (m *Model) prefillGraph(rows int, kind layerKind) func(b *program.Builder) []*Node {
 	t := m.Spec.Text
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, t.Hidden)
-		cos := b.Input("cos", dtypes.Float32, rows, t.HeadDim/2)
-		sin := b.Input("sin", dtypes.Float32, rows, t.HeadDim/2)
-		p := m.declare(b, layerParams(t))
-		q, k, v := m.project(p, x, cos, sin)
+		if kind.linear {
+			valid := b.Input("valid", dtypes.Int32)
+			p := m.declare(b, layerParams(t, kind))
+			x, history, state := m.deltaPrompt(p, x, valid)
+			return append(m.feedForward(p, x, kind), history, state)
+		}
+		cos := b.Input("cos", dtypes.Float32, rows, t.RotaryDim/2)
+		sin := b.Input("sin", dtypes.Float32, rows, t.RotaryDim/2)
+		p := m.declare(b, layerParams(t, kind))
+		q, k, v, gate := m.project(p, x, cos, sin)
 		k, v = nn.HeadsFirst(k), nn.HeadsFirst(v)
-		return []*Node{m.finish(p, x, nn.Attention(m.runtime.Traits, nn.HeadsFirst(q), k, v, true, nil)), k, v}
+		x = m.attended(p, x, nn.Attention(m.runtime.Traits, nn.HeadsFirst(q), k, v, true, nil), gate)
+		return append(m.feedForward(p, x, kind), k, v)
 	}
 }
 
 // stepGraph is one layer for one new token a slot: x [slots, hidden] against a cache [slots, kvHeads, capacity, headDim],
-// of which length (int32 [slots]) rows are real. It returns x and, where the host writes the cache, the new keys and values
-// [slots, kvHeads, headDim]; else the cache itself, with the new rows in it.
-func (m *Model) stepGraph(slots, capacity int) func(b *program.Builder) []*Node {
+// of which length (int32 [slots]) rows are real. It returns x as feedForward does and, where the host writes the cache, the
+// new keys and values [slots, kvHeads, headDim]; else the cache itself, with the new rows in it.
+func (m *Model) stepGraph(slots, capacity int, kind layerKind) func(b *program.Builder) []*Node {
 	t := m.Spec.Text
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, slots, t.Hidden)
-		cos := b.Input("cos", dtypes.Float32, slots, t.HeadDim/2)
-		sin := b.Input("sin", dtypes.Float32, slots, t.HeadDim/2)
+		cos := b.Input("cos", dtypes.Float32, slots, t.RotaryDim/2)
+		sin := b.Input("sin", dtypes.Float32, slots, t.RotaryDim/2)
 		length := b.Input("length", dtypes.Int32, slots)
 		keys := b.Input("keys", dtypes.Float32, slots, t.KVHeads, capacity, t.HeadDim)
 		values := b.Input("values", dtypes.Float32, slots, t.KVHeads, capacity, t.HeadDim)
-		p := m.declare(b, layerParams(t))
-		q, k, v := m.project(p, x, cos, sin)
-		x = m.finish(p, x, nn.StepAttention(m.runtime.Traits, q, keys, values, k, v, length))
+		p := m.declare(b, layerParams(t, kind))
+		q, k, v, gate := m.project(p, x, cos, sin)
+		x = m.attended(p, x, nn.StepAttention(m.runtime.Traits, q, keys, values, k, v, length), gate)
+		out := m.feedForward(p, x, kind)
 		if m.runtime.HostCache {
-			return []*Node{x, k, v}
+			return append(out, k, v)
 		}
-		b.Alias(4, 1)
-		b.Alias(5, 2)
-		return []*Node{x, writeRows(keys, k, length), writeRows(values, v, length)}
+		b.Alias(4, len(out))
+		b.Alias(5, len(out)+1)
+		return append(out, writeRows(keys, k, length), writeRows(values, v, length))
 	}
 }
 

@@ -10,15 +10,20 @@ import (
 	"github.com/omnidocs/omnidocs/internal/program"
 )
 
-// This file is the graph of the vision tower (transformers' Qwen3VLVisionModel). A program holds one block, which all
+// This file is the graph of the vision tower (transformers' Qwen3VLVisionModel and its elders). A program holds one block, which all
 // blocks share: compiling is quick, memory is that of one block, and a context is obeyed between them. The patches of a
 // large image go through it in stripes.
 
-// params are the parameters of a group, by their declared names, each in one or more parts.
-type params map[string][]*Node
+// params are the parameters of a group, by their declared names.
+type params map[string]nn.Matrix
 
-// vector is a parameter that is in one part: a norm's weight, a bias.
-func (p params) vector(name string) *Node { return p[name][0] }
+// vector is a parameter that is in one part: a norm's weight, a bias. It is nil where there is none.
+func (p params) vector(name string) *Node {
+	if len(p[name]) == 0 {
+		return nil
+	}
+	return p[name][0].W
+}
 
 // declare makes the inputs of a program for a group, in the order of its declaration.
 func (m *Model) declare(b *program.Builder, declared []param) params {
@@ -26,7 +31,11 @@ func (m *Model) declare(b *program.Builder, declared []param) params {
 	for _, d := range declared {
 		for i, parts := range d.buffers(m.runtime.MatrixElements) {
 			shape := d.shape(parts, m.dtype)
-			p[d.name] = append(p[d.name], b.Input(fmt.Sprintf("%s/%d", d.name, i), shape.DType, shape.Dimensions...))
+			part := nn.Part{W: b.Input(fmt.Sprintf("%s/%d", d.name, i), shape.DType, shape.Dimensions...)}
+			if shape.DType == dtypes.Int8 {
+				part.Scale = b.Input(fmt.Sprintf("%s/%d/scale", d.name, i), dtypes.Float32, shape.Dim(0))
+			}
+			p[d.name] = append(p[d.name], part)
 		}
 	}
 	return p
@@ -37,15 +46,23 @@ func (m *Model) dense(p params, key string, x *Node) *Node {
 	return nn.Dense(m.runtime.Traits, x, p[key+".weight"], p.vector(key+".bias"))
 }
 
-func layerNormOf(p params, key string, x *Node) *Node {
+// visionNorm applies the norm of that key.
+func (m *Model) visionNorm(p params, key string, x *Node) *Node {
+	if m.Spec.Vision.RMSNorm {
+		return nn.RMSNorm(x, p.vector(key+".weight"), visionNormEps)
+	}
 	return nn.LayerNorm(x, p.vector(key+".weight"), p.vector(key+".bias"), visionNormEps)
 }
 
-// patchGraph embeds patches [rows, channels·frames·height·width] and adds their interpolated positions → [rows, hidden].
+// patchGraph embeds patches [rows, channels·frames·height·width] and adds their interpolated positions, where the generation
+// has any → [rows, hidden].
 func (m *Model) patchGraph(rows int) func(b *program.Builder) []*Node {
 	v := m.Spec.Vision
 	return func(b *program.Builder) []*Node {
 		pixels := b.Input("pixels", dtypes.Float32, rows, v.PatchDim())
+		if v.PositionSide == 0 {
+			return []*Node{m.dense(m.declare(b, patchParams(v)), "patch_embed.proj", pixels)}
+		}
 		index := b.Input("index", dtypes.Int32, rows, 4)
 		weight := b.Input("weight", dtypes.Float32, rows, 4)
 		p := m.declare(b, patchParams(v))
@@ -55,18 +72,31 @@ func (m *Model) patchGraph(rows int) func(b *program.Builder) []*Node {
 	}
 }
 
-// blockGraph is one transformer block over all patches of an image, of which the first valid are real.
-func (m *Model) blockGraph(rows int) func(b *program.Builder) []*Node {
+// blockGraph is one transformer block over rows of patches: all of an image, or, windowed, whole windows of one. Where there is
+// padding among the keys a bias hides it.
+func (m *Model) blockGraph(rows int, windowed, padded bool) func(b *program.Builder) []*Node {
 	v := m.Spec.Vision
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
 		cos := b.Input("cos", dtypes.Float32, rows, v.HeadDim()/2)
 		sin := b.Input("sin", dtypes.Float32, rows, v.HeadDim()/2)
-		valid := b.Input("valid", dtypes.Int32)
+		bias := optional(b, padded, "bias", rows)
 		p := m.declare(b, blockParams(v))
 		q, k, values := m.blockHeads(p, x, cos, sin)
-		return []*Node{m.blockRest(p, x, q, k, values, valid)}
+		if windowed {
+			unit := v.Window * v.MergeSize
+			return []*Node{m.blockRest(p, x, nn.WindowAttention(q, k, values, unit*unit, bias))}
+		}
+		return []*Node{m.blockRest(p, x, nn.Attention(m.runtime.Traits, q, k, values, false, bias))}
 	}
+}
+
+// optional declares a float32 input that is there only where it is needed.
+func optional(b *program.Builder, needed bool, name string, dims ...int) *Node {
+	if !needed {
+		return nil
+	}
+	return b.Input(name, dtypes.Float32, dims...)
 }
 
 // headsGraph is the first half of a block for a stripe of an image's patches, [rows, hidden]: its queries, keys and values,
@@ -83,15 +113,16 @@ func (m *Model) headsGraph(rows int) func(b *program.Builder) []*Node {
 }
 
 // restGraph is the second half of a block for a stripe: its queries against the keys and values of all patches.
-func (m *Model) restGraph(rows, keys int) func(b *program.Builder) []*Node {
+func (m *Model) restGraph(rows, keys int, padded bool) func(b *program.Builder) []*Node {
 	v := m.Spec.Vision
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
 		q := b.Input("q", dtypes.Float32, v.Heads, rows, v.HeadDim())
 		k := b.Input("k", dtypes.Float32, v.Heads, keys, v.HeadDim())
 		values := b.Input("v", dtypes.Float32, v.Heads, keys, v.HeadDim())
-		valid := b.Input("valid", dtypes.Int32)
-		return []*Node{m.blockRest(m.declare(b, blockParams(v)), x, q, k, values, valid)}
+		bias := optional(b, padded, "bias", keys)
+		p := m.declare(b, blockParams(v))
+		return []*Node{m.blockRest(p, x, nn.Attention(m.runtime.Traits, q, k, values, false, bias))}
 	}
 }
 
@@ -109,18 +140,24 @@ func joinGraph(axis int, parts [][]int) func(b *program.Builder) []*Node {
 func (m *Model) blockHeads(p params, x, cos, sin *Node) (q, k, values *Node) {
 	v := m.Spec.Vision
 	rows := x.Shape().Dim(0)
-	qkv := Reshape(m.dense(p, "attn.qkv", layerNormOf(p, "norm1", x)), rows, 3, v.Heads, v.HeadDim())
+	qkv := Reshape(m.dense(p, "attn.qkv", m.visionNorm(p, "norm1", x)), rows, 3, v.Heads, v.HeadDim())
 	part := func(i int) *Node { return Squeeze(Slice(qkv, AxisRange(), AxisElem(i)), 1) } // [rows, heads, headDim]
 	return nn.HeadsFirst(nn.Rotate(part(0), cos, sin)), nn.HeadsFirst(nn.Rotate(part(1), cos, sin)), nn.HeadsFirst(part(2))
 }
 
-func (m *Model) blockRest(p params, x, q, k, values, valid *Node) *Node {
-	if m.runtime.ExactShapes {
-		valid = nil // there is no padding
+// blockRest adds the attention's output and the feed-forward network to the residual x.
+func (m *Model) blockRest(p params, x, attention *Node) *Node {
+	v := m.Spec.Vision
+	x = Add(x, m.dense(p, "attn.proj", attention))
+	h := m.visionNorm(p, "norm2", x)
+	act := activations[v.Activation]
+	if v.Gated {
+		h = m.dense(p, "gate_up", h)
+		gate, up := Slice(h, AxisRange(), AxisRange(0, v.Intermediate)), Slice(h, AxisRange(), AxisRange(v.Intermediate))
+		return Add(x, m.dense(p, "mlp.down_proj", Mul(act(gate), up)))
 	}
-	x = Add(x, m.dense(p, "attn.proj", nn.Attention(m.runtime.Traits, q, k, values, false, valid)))
-	h := nn.GELUTanh(m.dense(p, "mlp.linear_fc1", layerNormOf(p, "norm2", x)))
-	return Add(x, m.dense(p, "mlp.linear_fc2", h))
+	first, second := v.feedForwardKeys()
+	return Add(x, m.dense(p, second, act(m.dense(p, first, h))))
 }
 
 // mergerGraph turns the merge×merge patches of each visual token into one row of the text tower's width:
@@ -131,13 +168,12 @@ func (m *Model) mergerGraph(rows int, deepstack bool) func(b *program.Builder) [
 	tokens := rows / (v.MergeSize * v.MergeSize)
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
-		width := v.Hidden
 		if deepstack {
-			width = v.MergedDim()
-			x = Reshape(x, tokens, width)
+			x = Reshape(x, tokens, v.MergedDim())
 		}
-		p := m.declare(b, mergerParams(v, width))
-		x = Reshape(layerNormOf(p, "norm", x), tokens, v.MergedDim())
-		return []*Node{m.dense(p, "linear_fc2", nn.GELU(m.dense(p, "linear_fc1", x)))}
+		p := m.declare(b, mergerParams(v, deepstack))
+		norm, first, second := v.mergerKeys()
+		x = Reshape(m.visionNorm(p, norm, x), tokens, v.MergedDim())
+		return []*Node{m.dense(p, second, nn.GELU(m.dense(p, first, x)))}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 
 	"github.com/omnidocs/omnidocs/internal/checkpoint"
 )
@@ -86,16 +87,15 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 	for _, g := range s.groups() {
 		for _, p := range g.params {
 			for _, src := range p.sources {
-				key := g.prefix + src.key
-				t, ok := checkpointKey(c, key)
+				at, want, ok := locate(c, g.prefix, src)
 				if !ok {
-					e.Missing = append(e.Missing, key)
+					e.Missing = append(e.Missing, g.prefix+src.key)
 					continue
 				}
-				used[t.Name] = true
-				if !slices.Equal(t.Shape, src.shape) {
-					e.Shape = append(e.Shape, fmt.Sprintf("%s is %v, want %v", t.Name, t.Shape, src.shape))
+				if want != nil && !used[at.tensor.Name] {
+					e.Shape = append(e.Shape, fmt.Sprintf("%s is %v, want %v", at.tensor.Name, at.tensor.Shape, want))
 				}
+				used[at.tensor.Name] = true
 			}
 		}
 	}
@@ -105,8 +105,9 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 		}
 	}
 	for _, t := range c.Tensors() {
-		// The frequencies are computed from the configuration; some writers store them all the same.
-		if !used[t.Name] && !strings.HasSuffix(t.Name, ".inv_freq") {
+		// The frequencies are computed from the configuration; some writers store them all the same. Qwen3.5 has layers that
+		// guess several tokens ahead (mtp), which transformers leaves out too.
+		if !used[t.Name] && !strings.HasSuffix(t.Name, ".inv_freq") && !strings.HasPrefix(t.Name, "mtp.") {
 			e.Unexpected = append(e.Unexpected, t.Name)
 		}
 	}
@@ -137,11 +138,11 @@ func (l loader) load(ctx context.Context, groups []group, progress func(done, to
 	for _, g := range groups {
 		for _, p := range g.params {
 			for _, parts := range p.buffers(l.limit) {
-				b, err := l.buffer(ctx, g, p, parts)
+				made, err := l.buffers(ctx, g, p, parts)
+				w[g.name] = append(w[g.name], made...)
 				if err != nil {
 					return nil, errors.Join(fmt.Errorf("load %s%s: %w", g.prefix, p.name, err), w.finalize())
 				}
-				w[g.name] = append(w[g.name], b)
 			}
 			done += int64(elements(p.dims()))
 			if progress != nil {
@@ -152,11 +153,24 @@ func (l loader) load(ctx context.Context, groups []group, progress func(done, to
 	return w, nil
 }
 
-func (l loader) buffer(ctx context.Context, g group, p param, parts []part) (compute.Buffer, error) {
+// buffers reads parts of a parameter into a buffer, or, of a matrix in int8, into one with the numbers and one with the scales.
+func (l loader) buffers(ctx context.Context, g group, p param, parts []part) ([]compute.Buffer, error) {
 	shape := p.shape(parts, l.dtype)
+	if shape.DType == dtypes.Int8 {
+		return l.quantized(ctx, g, parts, shape)
+	}
+	b, err := l.buffer(shape, func(flat any) error { return l.fill(ctx, g, p, parts, flat) })
+	if err != nil {
+		return nil, err
+	}
+	return []compute.Buffer{b}, nil
+}
+
+// buffer makes a buffer and has it filled, in place where the backend allows it.
+func (l loader) buffer(shape shapes.Shape, fill func(flat any) error) (compute.Buffer, error) {
 	if !l.backend.HasSharedBuffers() {
 		flat := dtypes.MakeAnySlice(shape.DType, shape.Size())
-		if err := l.fill(ctx, g, parts, flat); err != nil {
+		if err := fill(flat); err != nil {
 			return nil, err
 		}
 		return l.backend.BufferFromFlatData(0, flat, shape)
@@ -165,15 +179,19 @@ func (l loader) buffer(ctx context.Context, g group, p param, parts []part) (com
 	if err != nil {
 		return nil, err
 	}
-	if err := l.fill(ctx, g, parts, flat); err != nil {
+	if err := fill(flat); err != nil {
 		return nil, errors.Join(err, buffer.Finalize())
 	}
 	return buffer, nil
 }
 
-func (l loader) fill(ctx context.Context, g group, parts []part, flat any) error {
+func (l loader) fill(ctx context.Context, g group, p param, parts []part, flat any) error {
 	if flat, ok := flat.([]float32); ok {
-		return fillParts(ctx, l.file, g, parts, flat, l.file.ReadFloat32)
+		err := fillParts(ctx, l.file, g, parts, flat, l.file.ReadFloat32)
+		for i := range flat {
+			flat[i] += p.offset
+		}
+		return err
 	}
 	bits, read, err := l.halfBits(flat)
 	if err != nil {
@@ -187,10 +205,9 @@ type readFunc[T uint16 | float32] func(ctx context.Context, name string, dst []T
 // fillParts reads parts of sources into flat, one after the other.
 func fillParts[T uint16 | float32](ctx context.Context, c *checkpoint.Checkpoint, g group, parts []part, flat []T, read readFunc[T]) error {
 	for _, p := range parts {
-		t, _ := checkpointKey(c, g.prefix+p.source.key) // checkWeights has found it
-		width := elements(p.source.shape) / p.source.shape[0]
-		n := (p.to - p.from) * width
-		if err := read(ctx, t.Name, flat[:n], checkpoint.ReadOptions{From: p.from * width, To: p.to * width}); err != nil {
+		at, _, _ := locate(c, g.prefix, p.source) // checkWeights has found it
+		n := (p.to - p.from) * elements(p.source.shape) / p.source.shape[0]
+		if err := readRows(ctx, at, p, flat[:n], read); err != nil {
 			return err
 		}
 		flat = flat[n:]

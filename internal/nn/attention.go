@@ -12,16 +12,27 @@ import (
 // (padding) stays free of NaN.
 const masked = -1e30
 
+// Hide is the bias of keys that are not there: 0 for those that are, and for the rest a number that leaves no weight to them.
+func Hide(there []bool) []float32 {
+	bias := make([]float32, len(there))
+	for i, ok := range there {
+		if !ok {
+			bias[i] = masked
+		}
+	}
+	return bias
+}
+
 // HeadsFirst turns x [rows, heads, dim] into [heads, rows, dim], the layout that attention works in.
 func HeadsFirst(x *Node) *Node { return TransposeAllAxes(x, 1, 0, 2) }
 
 // Attention is softmax(q·kᵀ/√dim)·v within one sequence, for q [heads, rows, dim] and k, v [kvHeads, keys, dim], where heads
 // is a multiple of kvHeads. It returns [rows, heads·dim].
 //
-// With causal set, rows and keys are the same tokens, and a row sees itself and those before it. With valid set (a scalar
-// int32) the keys from valid on are padding that no row sees. The queries go in blocks, so that the scores in memory at one
-// time stay within t.BlockBytes, however many keys there are.
-func Attention(t Traits, q, k, v *Node, causal bool, valid *Node) *Node {
+// With causal set, rows and keys are the same tokens, and a row sees itself and those before it. A bias [keys], or nil, is added
+// to the scores of each key: see [Hide]. The queries go in blocks, so that the scores in memory at one time stay within
+// t.BlockBytes, however many keys there are.
+func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 	heads, rows, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
 	kv, keys := k.Shape().Dim(0), k.Shape().Dim(1)
 	q = MulScalar(q, 1/math.Sqrt(float64(dim)))
@@ -39,8 +50,11 @@ func Attention(t Traits, q, k, v *Node, causal bool, valid *Node) *Node {
 		}
 		qb = Reshape(qb, kv, heads/kv*n, dim)                             // heads that share a key stand together
 		scores := Reshape(Einsum("kmd,ktd->kmt", qb, kb), heads, n, seen) // [heads, n, seen]
-		if bias := scoreBias(q.Graph(), from, n, seen, causal, valid); bias != nil {
-			scores = Add(scores, bias)
+		if causal {
+			scores = Add(scores, causalBias(q.Graph(), from, n, seen))
+		}
+		if bias != nil {
+			scores = Add(scores, Reshape(Slice(bias, AxisRange(0, seen)), 1, 1, seen))
 		}
 		p := Reshape(Softmax(scores, -1), kv, heads/kv*n, seen)
 		outs = append(outs, Reshape(Einsum("kmt,ktd->kmd", p, vb), heads, n, dim))
@@ -68,24 +82,10 @@ func queryBlock(t Traits, heads, rows, keys int, causal bool) int {
 	return min(rows, max(least, (rows+blocks-1)/blocks))
 }
 
-// scoreBias is what is added to the scores [heads, n, keys] of the queries from, from+1, …: nil where all keys are seen.
-func scoreBias(g *Graph, from, n, keys int, causal bool, valid *Node) *Node {
-	var seen *Node
+// causalBias is what is added to the scores [heads, n, keys] of the queries from, from+1, …
+func causalBias(g *Graph, from, n, keys int) *Node {
 	shape := shapes.Make(dtypes.Int32, 1, n, keys)
-	key := Iota(g, shape, 2)
-	if causal {
-		seen = LessOrEqual(key, AddScalar(Iota(g, shape, 1), from))
-	}
-	if valid != nil {
-		real := LessThan(key, valid)
-		if seen != nil {
-			real = LogicalAnd(seen, real)
-		}
-		seen = real
-	}
-	if seen == nil {
-		return nil
-	}
+	seen := LessOrEqual(Iota(g, shape, 2), AddScalar(Iota(g, shape, 1), from))
 	return Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked))
 }
 

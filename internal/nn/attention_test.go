@@ -12,6 +12,15 @@ import (
 	"github.com/omnidocs/omnidocs/internal/nn"
 )
 
+// matrix is a matrix in parts of floats.
+func matrix(parts []*graph.Node) nn.Matrix {
+	var m nn.Matrix
+	for _, p := range parts {
+		m = append(m, nn.Part{W: p})
+	}
+	return m
+}
+
 func random(r *rand.Rand, n int) []float32 {
 	x := make([]float32, n)
 	for i := range x {
@@ -46,18 +55,22 @@ func TestAttention(t *testing.T) {
 	b := goBackend(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	q, k, v := random(r, rows*heads*dim), random(r, rows*kv*dim), random(r, rows*kv*dim)
+	there := make([]bool, rows)
+	for i := range valid {
+		there[i] = true
+	}
 	for _, causal := range []bool{false, true} {
 		for _, padded := range []bool{false, true} {
 			for _, block := range []int{0, 1, 4 * heads * rows * 20} {
 				got := run(t, b, []input{
 					floats(q, rows, heads, dim), floats(k, rows, kv, dim), floats(v, rows, kv, dim),
-					{[]int32{valid}, dtypes.Int32, nil},
+					floats(nn.Hide(there), rows),
 				}, func(in []*graph.Node) *graph.Node {
-					limit := in[3]
+					bias := in[3]
 					if !padded {
-						limit = nil
+						bias = nil
 					}
-					return nn.Attention(nn.Traits{BlockBytes: block}, nn.HeadsFirst(in[0]), nn.HeadsFirst(in[1]), nn.HeadsFirst(in[2]), causal, limit)
+					return nn.Attention(nn.Traits{BlockBytes: block}, nn.HeadsFirst(in[0]), nn.HeadsFirst(in[1]), nn.HeadsFirst(in[2]), causal, bias)
 				})
 				for row := range rows {
 					seen := rows
@@ -133,7 +146,7 @@ func TestDenseForms(t *testing.T) {
 					inputs = append(inputs, floats(w[at*in:(at+n)*in], n, in))
 					at += n
 				}
-				got := run(t, b, inputs, func(n []*graph.Node) *graph.Node { return nn.Dense(traits, n[0], n[2:], n[1]) })
+				got := run(t, b, inputs, func(n []*graph.Node) *graph.Node { return nn.Dense(traits, n[0], matrix(n[2:]), n[1]) })
 				for row := range rows {
 					for i := range out {
 						want := float64(bias[i])
@@ -159,7 +172,7 @@ func TestLookup(t *testing.T) {
 			inputs = append(inputs, floats(table[at*width:(at+n)*width], n, width))
 			at += n
 		}
-		got := run(t, b, inputs, func(n []*graph.Node) *graph.Node { return nn.Lookup(n[1:], n[0]) })
+		got := run(t, b, inputs, func(n []*graph.Node) *graph.Node { return nn.Lookup(matrix(n[1:]), n[0]) })
 		for i, id := range ids {
 			require.Equal(t, table[id*width:(id+1)*width], got[i*width:(i+1)*width])
 		}

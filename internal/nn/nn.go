@@ -24,17 +24,30 @@ type Traits struct {
 	// HalfAccumulator asks for the half-precision type as the accumulator of a dot product. It is needed on XLA's CPU,
 	// where asking for float32 (the default of GoMLX) hides the weights behind a copy; the sums are float32 inside anyway.
 	HalfAccumulator bool
+	// Int8Dot multiplies int8 matrices with the inputs rounded to int8 too, a row at a time, which XLA's CPU code does several
+	// times faster than float32. Without it such matrices are turned into float32 where they are used.
+	Int8Dot bool
 	// BlockBytes bounds the attention scores, in bytes, that one block of queries may have. 0 means 256 MiB, which makes
 	// blocks of 512 queries of the 8,192 patches of a large page.
 	BlockBytes int
 }
 
-// Dense is x·Wᵀ + bias, with x [rows, in], W [out, in] as a checkpoint has it, and bias [out], or nil for none. W comes in
-// one or more parts, whose rows follow each other. Returns [rows, out].
-func Dense(t Traits, x *Node, w []*Node, bias *Node) *Node {
+// Matrix is the weight W [out, in] of a dense layer, or a table of rows, in one or more parts whose rows follow each other.
+type Matrix []Part
+
+// Part is a run of rows of a matrix, [n, in]: floats, or int8 with a scale [n] for each row.
+type Part struct{ W, Scale *Node }
+
+// Dense is x·Wᵀ + bias, with x [rows, in], W [out, in] as a checkpoint has it, and bias [out], or nil for none. Returns
+// [rows, out].
+func Dense(t Traits, x *Node, w Matrix, bias *Node) *Node {
 	parts := make([]*Node, len(w))
 	for i, part := range w {
-		parts[i] = matmul(t, x, part)
+		if part.Scale != nil {
+			parts[i] = quantizedMatmul(t, x, part)
+		} else {
+			parts[i] = matmul(t, x, part.W)
+		}
 	}
 	y := parts[0]
 	if len(parts) > 1 {
@@ -73,16 +86,20 @@ func matmul(t Traits, x, w *Node) *Node {
 
 // Lookup reads rows of a table [n, width], which may come in parts as the matrix of Dense does: int32 ids [rows] → float32
 // [rows, width].
-func Lookup(table []*Node, ids *Node) *Node {
+func Lookup(table Matrix, ids *Node) *Node {
 	var out *Node
 	from := 0
 	for _, part := range table {
-		n := part.Shape().Dim(0)
+		n := part.W.Shape().Dim(0)
 		local := ids
 		if len(table) > 1 {
 			local = Clamp(ConstAs(ids, 0), SubScalar(ids, from), ConstAs(ids, n-1))
 		}
-		rows := ConvertDType(Gather(part, ExpandAxes(local, -1)), dtypes.Float32)
+		local = ExpandAxes(local, -1)
+		rows := ConvertDType(Gather(part.W, local), dtypes.Float32)
+		if part.Scale != nil {
+			rows = Mul(rows, ExpandAxes(Gather(part.Scale, local), -1))
+		}
 		if out != nil {
 			here := ExpandAxes(GreaterOrEqual(ids, ConstAs(ids, from)), -1)
 			rows = Where(BroadcastToDims(here, rows.Shape().Dimensions...), rows, out)
@@ -133,6 +150,9 @@ func GELUTanh(x *Node) *Node {
 	return y
 }
 
+// QuickGELU is x·sigmoid(1.702·x) (transformers' "quick_gelu").
+func QuickGELU(x *Node) *Node { return Mul(x, Sigmoid(MulScalar(x, 1.702))) }
+
 // SiLU is x·sigmoid(x).
 func SiLU(x *Node) *Node { return Mul(x, Sigmoid(x)) }
 
@@ -143,11 +163,15 @@ func SwiGLU(x *Node) *Node {
 }
 
 // Rotate applies a rotary embedding to x [rows, heads, dim] in the half-split form (transformers' rotate_half), with the
-// cosines and sines of each row's angles, [rows, dim/2] each.
+// cosines and sines of each row's angles, [rows, n] each. It turns the first 2·n of the dim; what is behind them stays.
 func Rotate(x, cos, sin *Node) *Node {
-	half := x.Shape().Dim(2) / 2
-	cos, sin = ExpandAxes(cos, 1), ExpandAxes(sin, 1) // [rows, 1, dim/2]
+	half := cos.Shape().Dim(1)
+	cos, sin = ExpandAxes(cos, 1), ExpandAxes(sin, 1) // [rows, 1, n]
 	a := Slice(x, AxisRange(), AxisRange(), AxisRange(0, half))
-	b := Slice(x, AxisRange(), AxisRange(), AxisRange(half))
-	return Concatenate([]*Node{Sub(Mul(a, cos), Mul(b, sin)), Add(Mul(b, cos), Mul(a, sin))}, -1)
+	b := Slice(x, AxisRange(), AxisRange(), AxisRange(half, 2*half))
+	turned := []*Node{Sub(Mul(a, cos), Mul(b, sin)), Add(Mul(b, cos), Mul(a, sin))}
+	if 2*half < x.Shape().Dim(2) {
+		turned = append(turned, Slice(x, AxisRange(), AxisRange(), AxisRange(2*half)))
+	}
+	return Concatenate(turned, -1)
 }

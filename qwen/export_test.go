@@ -1,0 +1,4 @@
+package qwen
+
+// LoadSpec loads a checkpoint as if its configuration had said something else.
+var LoadSpec = load
