@@ -104,6 +104,29 @@ func TestBatchEqualsAlone(t *testing.T) {
 	}
 }
 
+// So it is for each generation, with recurrent states, experts and windows.
+func TestGenerationsBatchEqualsAlone(t *testing.T) {
+	for _, name := range []string{"qwen2_vl", "qwen2_5_vl_ragged", "qwen3_vl_moe", "qwen3_5_long", "qwen3_5_moe"} {
+		t.Run(name, func(t *testing.T) {
+			model := filepath.Join("..", "qwen", "testdata", "golden", name)
+			var requests []backend.Request
+			for i, img := range testPages(t) {
+				s := []backend.Sampling{{}, {Temperature: 0.9, TopK: 40, TopP: 0.95, Seed: 7}}[i%2]
+				requests = append(requests, backend.Request{Image: img, Prompt: "qwenvl markdown", MaxNewTokens: 12 + 7*i, Sampling: s})
+			}
+			one := loadEngine(t, backend.LoadOptions{Model: model})
+			var alone []backend.Output
+			for _, r := range requests {
+				alone = append(alone, generate(t, one, []backend.Request{r})...)
+			}
+			together := generate(t, loadEngine(t, backend.LoadOptions{Model: model, MaxBatch: 3}), requests)
+			for i := range requests {
+				require.Equal(t, alone[i].Tokens, together[i].Tokens, "page %d", i)
+			}
+		})
+	}
+}
+
 func TestSamplingDependsOnSeed(t *testing.T) {
 	e := loadEngine(t, backend.LoadOptions{})
 	read := func(s backend.Sampling) []int32 {

@@ -65,6 +65,68 @@ func TestCheckpointForms(t *testing.T) {
 	}
 }
 
+// The tensors of experts may be one for all, transposed or not, or one for each expert.
+func TestExpertLayouts(t *testing.T) {
+	device := openDevice(t)
+	for name, form := range map[string]func(data checkpoint.Data) []checkpoint.Data{"transposed": transposeExperts, "apart": splitExperts} {
+		t.Run(name, func(t *testing.T) {
+			files := withConfig(t, os.DirFS("testdata/golden/qwen3_vl_moe"), nil).(fstest.MapFS)
+			var tensors []checkpoint.Data
+			changed := 0
+			for _, d := range readTensors(t, files, checkpoint.BF16) {
+				if !strings.Contains(d.Name, "mlp.experts.") {
+					tensors = append(tensors, d)
+					continue
+				}
+				tensors = append(tensors, form(d)...)
+				changed++
+			}
+			require.NotZero(t, changed)
+			delete(files, "model.safetensors")
+			writeShards(t, files, tensors, 1)
+			m := loadModel(t, device.Runtime(), files)
+			want := readExpected(t, files)
+			got, err := computeCase(t.Context(), m, readImages(t, files), want.prompt(), len(want.ints["generated"]))
+			require.NoError(t, err)
+			require.Zero(t, got.failures(want))
+		})
+	}
+}
+
+// transposeExperts exchanges the last two axes of a tensor of 16-bit numbers.
+func transposeExperts(d checkpoint.Data) []checkpoint.Data {
+	n, rows, cols := d.Shape[0], d.Shape[1], d.Shape[2]
+	turned := make([]byte, len(d.Bytes))
+	for e := range n {
+		for i := range rows {
+			for j := range cols {
+				copy(turned[2*((e*cols+j)*rows+i):][:2], d.Bytes[2*((e*rows+i)*cols+j):])
+			}
+		}
+	}
+	return []checkpoint.Data{{Name: d.Name, DType: d.DType, Shape: []int{n, cols, rows}, Bytes: turned}}
+}
+
+// splitExperts makes a tensor for each expert, and two where gate and up are together.
+func splitExperts(d checkpoint.Data) []checkpoint.Data {
+	prefix, kind, _ := strings.Cut(d.Name, "experts.")
+	names := []string{"down_proj"}
+	if kind == "gate_up_proj" {
+		names = []string{"gate_proj", "up_proj"}
+	}
+	rows, size := d.Shape[1]/len(names), len(d.Bytes)/d.Shape[0]/len(names)
+	var all []checkpoint.Data
+	for e := range d.Shape[0] {
+		for i, name := range names {
+			all = append(all, checkpoint.Data{
+				Name: fmt.Sprintf("%sexperts.%d.%s.weight", prefix, e, name), DType: d.DType,
+				Shape: []int{rows, d.Shape[2]}, Bytes: d.Bytes[(e*len(names)+i)*size:][:size],
+			})
+		}
+	}
+	return all
+}
+
 // readTensors reads all tensors of a checkpoint, as BF16 (as they are stored) or F32.
 func readTensors(t *testing.T, files fstest.MapFS, dtype checkpoint.DType) []checkpoint.Data {
 	t.Helper()

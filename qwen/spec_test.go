@@ -235,6 +235,36 @@ func TestReadSpecSpellings(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
+// The files of Qwen2 and Qwen2.5 on the hub have the keys of the text tower at their top, and the older names.
+func TestReadSpecFlat(t *testing.T) {
+	for _, golden := range []string{"qwen2_vl", "qwen2_5_vl_ragged"} {
+		base := os.DirFS(filepath.Join("testdata", "golden", golden))
+		want, err := qwen.ReadSpec(base)
+		require.NoError(t, err)
+		data, err := fs.ReadFile(base, "config.json")
+		require.NoError(t, err)
+		var config map[string]any
+		require.NoError(t, json.Unmarshal(data, &config))
+		changes := map[string]any{"text_config": nil, "dtype": nil, "torch_dtype": "bfloat16"}
+		for key, value := range config["text_config"].(map[string]any) {
+			if key != "model_type" && key != "rope_parameters" && key != "layer_types" {
+				changes[key] = value
+			}
+		}
+		changes["rope_theta"] = 10000.0
+		changes["rope_scaling"] = map[string]any{"type": "mrope", "mrope_section": []int{2, 3, 3}}
+		changes["sliding_window"], changes["use_sliding_window"] = 32768, false
+		changes["vision_config.in_channels"], changes["vision_config.in_chans"] = nil, 3
+		changes["vision_config.rope_parameters"], changes["vision_config.spatial_patch_size"] = nil, 14
+		if golden == "qwen2_vl" {
+			changes["vision_config.hidden_act"] = nil
+		}
+		got, err := qwen.ReadSpec(withConfig(t, base, changes))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
 func TestWeightsErrorListsAll(t *testing.T) {
 	fsys := withConfig(t, os.DirFS(goldenDir), map[string]any{
 		"text_config.num_hidden_layers": 4, "vision_config.depth": 3, "text_config.vocab_size": 600,
