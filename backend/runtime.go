@@ -19,6 +19,7 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.Traits.MulReduce = true
 		r.Traits.SwapRows = 64
 		r.Traits.HalfAccumulator = true
+		r.Traits.HalfAttention, r.Traits.Int8Dot = true, true
 	}
 	return r
 }

@@ -43,12 +43,12 @@ func (v *Visual) Close() error {
 }
 
 // bucket rounds a number of rows up so that few shapes are compiled: to a multiple of an eighth of the power of two below
-// it, and of 64, which wastes an eighth at most of anything large.
+// it, and of 32, which wastes an eighth at most of anything large.
 func (m *Model) bucket(rows int) int {
 	if m.runtime.ExactShapes {
 		return rows
 	}
-	step := 64
+	step := 32
 	for step*16 <= rows {
 		step *= 2
 	}

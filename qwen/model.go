@@ -87,6 +87,9 @@ func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts Load
 	if !slices.Contains([]dtypes.DType{dtypes.Float32, dtypes.BFloat16, dtypes.Float16, dtypes.Int8}, m.dtype) {
 		return nil, fmt.Errorf("qwen: load: dtype %s: %w (supported: Float32, BFloat16, Float16, Int8)", m.dtype, ErrUnsupported)
 	}
+	if m.dtype != dtypes.BFloat16 && m.dtype != dtypes.Int8 {
+		m.runtime.Traits.HalfAttention = false
+	}
 	var err error
 	if m.Processor, err = LoadProcessor(fsys); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)

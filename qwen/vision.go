@@ -85,7 +85,7 @@ func (m *Model) blockGraph(rows int, windowed, padded bool) func(b *program.Buil
 		q, k, values := m.blockHeads(p, x, cos, sin)
 		if windowed {
 			unit := v.Window * v.MergeSize
-			return []*Node{m.blockRest(p, x, nn.WindowAttention(q, k, values, unit*unit, bias))}
+			return []*Node{m.blockRest(p, x, nn.WindowAttention(m.runtime.Traits, q, k, values, unit*unit, bias))}
 		}
 		return []*Node{m.blockRest(p, x, nn.Attention(m.runtime.Traits, q, k, values, false, bias))}
 	}

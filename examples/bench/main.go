@@ -60,7 +60,7 @@ func main() {
 	flag.StringVar(&f.model, "model", "", "folder of a checkpoint")
 	flag.StringVar(&f.image, "image", "", "page image")
 	flag.StringVar(&f.device, "device", "", "go, xla:cpu, cuda; empty chooses")
-	flag.StringVar(&f.dtype, "dtype", "float32", "float32, bfloat16 or float16")
+	flag.StringVar(&f.dtype, "dtype", "float32", "float32, bfloat16, float16, or int8 made from any of them")
 	flag.StringVar(&f.prompt, "prompt", "qwenvl markdown", "the user's text")
 	flag.IntVar(&f.batch, "batch", 1, "pages written together, all the same page")
 	flag.IntVar(&f.newTokens, "new-tokens", 64, "tokens a page, whatever they are")
@@ -86,10 +86,10 @@ func bench(ctx context.Context, f flags) (_ report, err error) {
 	if f.batch < 1 || f.newTokens < 2 || f.runs < 1 {
 		return report{}, errors.New("-batch and -runs must be 1 or more, -new-tokens 2 or more")
 	}
-	types := map[string]dtypes.DType{"float32": dtypes.Float32, "bfloat16": dtypes.BFloat16, "float16": dtypes.Float16}
+	types := map[string]dtypes.DType{"float32": dtypes.Float32, "bfloat16": dtypes.BFloat16, "float16": dtypes.Float16, "int8": dtypes.Int8}
 	dtype, ok := types[f.dtype]
 	if !ok {
-		return report{}, fmt.Errorf("-dtype %q: want float32, bfloat16 or float16", f.dtype)
+		return report{}, fmt.Errorf("-dtype %q: want float32, bfloat16, float16 or int8", f.dtype)
 	}
 	img, err := textextraction.LoadImage(ctx, f.image)
 	if err != nil {

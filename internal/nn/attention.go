@@ -48,8 +48,8 @@ func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 			seen = from + n
 			kb, vb = Slice(k, AxisRange(), AxisRange(0, seen)), Slice(v, AxisRange(), AxisRange(0, seen))
 		}
-		qb = Reshape(qb, kv, heads/kv*n, dim)                             // heads that share a key stand together
-		scores := Reshape(Einsum("kmd,ktd->kmt", qb, kb), heads, n, seen) // [heads, n, seen]
+		qb = Reshape(qb, kv, heads/kv*n, dim)                        // heads that share a key stand together
+		scores := Reshape(batchDot(t, qb, kb, 2, 2), heads, n, seen) // [heads, n, seen]
 		if causal {
 			scores = Add(scores, causalBias(q.Graph(), from, n, seen))
 		}
@@ -57,13 +57,29 @@ func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 			scores = Add(scores, Reshape(Slice(bias, AxisRange(0, seen)), 1, 1, seen))
 		}
 		p := Reshape(Softmax(scores, -1), kv, heads/kv*n, seen)
-		outs = append(outs, Reshape(Einsum("kmt,ktd->kmd", p, vb), heads, n, dim))
+		outs = append(outs, Reshape(batchDot(t, p, vb, 2, 1), heads, n, dim))
 	}
 	out := outs[0]
 	if len(outs) > 1 {
 		out = Concatenate(outs, 1)
 	}
 	return Reshape(HeadsFirst(out), rows, heads*dim) // the same permutation back
+}
+
+// batchDot contracts an axis of a with one of b, for each of the batch that is the first axis of both; in bfloat16 where that
+// is allowed, with float32 sums.
+func batchDot(t Traits, a, b *Node, axisA, axisB int) *Node {
+	if t.HalfAttention {
+		a, b = ConvertDType(a, dtypes.BFloat16), ConvertDType(b, dtypes.BFloat16)
+	}
+	dot := Dot(a, b)
+	if t.HalfAttention {
+		dot = dot.WithOutputDType(dtypes.Float32)
+		if t.HalfAccumulator {
+			dot = dot.WithAccumulatorDType(dtypes.BFloat16)
+		}
+	}
+	return dot.General([]int{axisA}, []int{0}, []int{axisB}, []int{0})
 }
 
 // queryBlock says how many queries go together: all of them where their scores fit the limit, else as many as make blocks

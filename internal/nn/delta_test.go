@@ -133,7 +133,7 @@ func TestWindowAttention(t *testing.T) {
 			return nil
 		}
 		got := run(t, b, inputs, func(in []*graph.Node) *graph.Node {
-			return nn.WindowAttention(nn.HeadsFirst(in[0]), nn.HeadsFirst(in[1]), nn.HeadsFirst(in[2]), window, bias(in[3]))
+			return nn.WindowAttention(nn.Traits{}, nn.HeadsFirst(in[0]), nn.HeadsFirst(in[1]), nn.HeadsFirst(in[2]), window, bias(in[3]))
 		})
 		want := run(t, b, inputs, func(in []*graph.Node) *graph.Node {
 			var parts []*graph.Node

@@ -24,6 +24,9 @@ type Traits struct {
 	// HalfAccumulator asks for the half-precision type as the accumulator of a dot product. It is needed on XLA's CPU,
 	// where asking for float32 (the default of GoMLX) hides the weights behind a copy; the sums are float32 inside anyway.
 	HalfAccumulator bool
+	// HalfAttention multiplies queries, keys and values in bfloat16, as PyTorch does in a model of that type. A model of
+	// float32 or float16 is loaded without it, whatever the backend.
+	HalfAttention bool
 	// Int8Dot multiplies int8 matrices with the inputs rounded to int8 too, a row at a time, which XLA's CPU code does several
 	// times faster than float32. Without it such matrices are turned into float32 where they are used.
 	Int8Dot bool
