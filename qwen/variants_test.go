@@ -36,34 +36,30 @@ func TestRuntimeVariants(t *testing.T) {
 			change(&r)
 			fsys := os.DirFS(goldenDir)
 			m := loadModel(t, r, fsys)
-			want := readExpected(t, fsys)
-			got, err := computeCase(t.Context(), m, readImages(t, fsys), want.prompt(), len(want.ints["generated"]))
-			require.NoError(t, err)
-			require.Zero(t, got.failures(want))
+			requireGolden(t, m, fsys)
 		})
 	}
 }
 
-// Half-precision weights change the logits by what rounding the inputs of each product costs, and no more. The golden
-// weights are stored in bfloat16, so nothing is lost in loading them; 8 bits of mantissa give products an error of 2^-9 each.
+// Half-precision weights change each stage by what rounding the inputs of each product costs, and no more. The golden weights are
+// stored in bfloat16, so nothing is lost in loading them; 8 bits of mantissa give products an error of 2^-9 each.
 func TestHalfPrecision(t *testing.T) {
 	device := openDevice(t)
-	// About three times what was seen on both backends, for logits with a standard deviation of 2.7.
-	for dtype, allowed := range map[dtypes.DType]struct{ worst, mean float64 }{
-		dtypes.BFloat16: {0.3, 0.04}, dtypes.Float16: {0.04, 0.005},
-	} {
+	for _, dtype := range []dtypes.DType{dtypes.BFloat16, dtypes.Float16} {
 		t.Run(dtype.String(), func(t *testing.T) {
 			fsys := os.DirFS(goldenDir)
 			m, err := qwen.Load(t.Context(), device.Runtime(), fsys, qwen.LoadOptions{DType: dtype})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, m.Close()) }()
-			want := readExpected(t, fsys)
-			got, err := computeCase(t.Context(), m, readImages(t, fsys), want.prompt(), 1)
+			reports, err := qwen.Verify(t.Context(), m, []qwen.Case{readCase(t, fsys)}, qwen.VerifyOptions{})
 			require.NoError(t, err)
-			worst, mean, err := compareFloats(got.floats["logits"], want.floats["logits"], allowed.worst, allowed.mean)
-			t.Logf("logits: max error %.3g, mean %.3g", worst, mean)
-			require.NoError(t, err)
-			require.Positive(t, mean)
+			for _, s := range reports[0].Stages {
+				t.Logf("%s: max error %.3g, mean %.3g (allowed %.3g, %.3g) %s", s.Name, s.Max, s.Mean, s.Tolerance.Max, s.Tolerance.Mean, s.Detail)
+				require.True(t, s.OK, "%s: %s", s.Name, s.Detail)
+				if s.Name == "logits" {
+					require.Positive(t, s.Mean)
+				}
+			}
 		})
 	}
 }
@@ -86,13 +82,13 @@ func slotsAreApart(t *testing.T, _ *backend.Device, r qwen.Runtime) {
 	ctx := t.Context()
 	fsys := os.DirFS(goldenDir)
 	m := loadModel(t, r, fsys)
-	want := readExpected(t, fsys)
-	p, err := m.Processor.Process(ctx, readImages(t, fsys)[0], qwen.Bounds{})
+	want := readCase(t, fsys)
+	p, err := m.Processor.Process(ctx, want.Images[0], qwen.Bounds{})
 	require.NoError(t, err)
 	v, err := m.Encode(ctx, p)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, v.Close()) }()
-	l, err := m.Layout(want.prompt(), []qwen.Grid{{Height: p.GridH, Width: p.GridW}})
+	l, err := m.Layout(want.Prompt, []qwen.Grid{{Height: p.GridH, Width: p.GridW}})
 	require.NoError(t, err)
 
 	// Slot 2 begins four tokens after slot 0; slot 1 stays empty.
@@ -126,7 +122,7 @@ func slotsAreApart(t *testing.T, _ *backend.Device, r qwen.Runtime) {
 			}
 		}
 	}
-	require.Equal(t, want.ints["generated"], written[0])
-	require.Equal(t, want.ints["generated"][:20], written[2])
+	require.Equal(t, want.Expected.Generated, written[0])
+	require.Equal(t, want.Expected.Generated[:20], written[2])
 	require.Equal(t, len(l.IDs)+23, cache.Length(0))
 }
