@@ -89,7 +89,7 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 		}
 		defer func() { err = errors.Join(err, model.Close()) }()
 	}
-	departed := 0
+	departed, compared := 0, 0
 	for _, name := range names {
 		dir, err := fs.Sub(root, name)
 		if err != nil {
@@ -103,12 +103,18 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 		if err := show(out, r, f.json); err != nil {
 			return err
 		}
-		if !r.OK && r.Skipped == "" {
-			departed++
+		if r.Skipped == "" {
+			compared++
+			if !r.OK {
+				departed++
+			}
 		}
 	}
+	if compared == 0 {
+		return errors.New("no case was compared: this version does not run any of their checkpoints")
+	}
 	if departed > 0 {
-		return fmt.Errorf("%d of %d cases: %w", departed, len(names), errDeparts)
+		return fmt.Errorf("%d of %d cases: %w", departed, compared, errDeparts)
 	}
 	return nil
 }
