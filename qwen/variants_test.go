@@ -45,13 +45,17 @@ func TestRuntimeVariants(t *testing.T) {
 // stored in bfloat16, so nothing is lost in loading them; 8 bits of mantissa give products an error of 2^-9 each.
 func TestHalfPrecision(t *testing.T) {
 	device := openDevice(t)
-	for _, dtype := range []dtypes.DType{dtypes.BFloat16, dtypes.Float16} {
+	// About three times what was seen on both backends, for logits with a standard deviation of 2.7. The default tolerances are wider,
+	// for models with experts.
+	for dtype, allowed := range map[dtypes.DType]qwen.Tolerance{dtypes.BFloat16: {Max: 0.3, Mean: 0.04}, dtypes.Float16: {Max: 0.04, Mean: 0.005}} {
 		t.Run(dtype.String(), func(t *testing.T) {
 			fsys := os.DirFS(goldenDir)
 			m, err := qwen.Load(t.Context(), device.Runtime(), fsys, qwen.LoadOptions{DType: dtype})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, m.Close()) }()
-			reports, err := qwen.Verify(t.Context(), m, []qwen.Case{readCase(t, fsys)}, qwen.VerifyOptions{})
+			reports, err := qwen.Verify(t.Context(), m, []qwen.Case{readCase(t, fsys)}, qwen.VerifyOptions{
+				Tolerances: map[string]qwen.Tolerance{"logits": allowed},
+			})
 			require.NoError(t, err)
 			for _, s := range reports[0].Stages {
 				t.Logf("%s: max error %.3g, mean %.3g (allowed %.3g, %.3g) %s", s.Name, s.Max, s.Mean, s.Tolerance.Max, s.Tolerance.Mean, s.Detail)

@@ -55,7 +55,8 @@ func Verify(ctx context.Context, m *Model, cases []Case, opts VerifyOptions) ([]
 	}
 	reports := make([]Report, 0, len(cases))
 	for _, c := range cases {
-		v := verification{m: m, want: c, opts: opts, half: m.dtype != dtypes.Float32 || c.DType == "bfloat16" || c.DType == "float16"}
+		half := m.dtype != dtypes.Float32 || c.DType == "bfloat16" || c.DType == "float16"
+		v := verification{m: m, want: c, opts: opts, half: half}
 		v.tolerances = v.allowed()
 		if err := v.run(ctx); err != nil {
 			return reports, fmt.Errorf("qwen: verify: case %s: %w", c.Name, err)
@@ -82,9 +83,10 @@ func (v *verification) allowed() map[string]Tolerance {
 	reference := map[string]dtypes.DType{"bfloat16": dtypes.BFloat16, "float16": dtypes.Float16}[v.want.DType]
 	for name, t := range DefaultTolerances(reference) {
 		if reference != dtypes.InvalidDType && name != "pixel_values" {
-			t = Tolerance{Max: 2 * t.Max, Mean: 2 * t.Mean}
+			t = Tolerance{Max: 2 * t.Max, Share: 2 * t.Share, Mean: 2 * t.Mean}
 		}
-		all[name] = Tolerance{Max: max(t.Max, all[name].Max), Mean: max(t.Mean, all[name].Mean)}
+		own := all[name]
+		all[name] = Tolerance{Max: max(t.Max, own.Max), Share: max(t.Share, own.Share), Mean: max(t.Mean, own.Mean)}
 	}
 	for name, t := range v.opts.Tolerances {
 		all[name] = t
@@ -238,7 +240,8 @@ func (v *verification) greedy(ctx context.Context, l *Layout, visuals []*Visual)
 func (v *verification) compareGenerated(ctx context.Context, tokens []int32, l *Layout, visuals []*Visual) error {
 	want := v.want.Expected.Generated
 	s := compareInts("generated", tokens, want, func(i int) string { return fmt.Sprintf("token %d", i) })
-	if i := s.First; !s.OK && v.half && i < min(len(tokens), len(want)) && 0 <= want[i] && int(want[i]) < v.m.Spec.Text.VocabSize {
+	vocab := v.m.Spec.Text.VocabSize
+	if i := s.First; !s.OK && v.half && i < min(len(tokens), len(want)) && 0 <= want[i] && int(want[i]) < vocab {
 		margin, err := v.margin(ctx, l, visuals, i, tokens[i])
 		if err != nil {
 			return err

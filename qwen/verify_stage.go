@@ -11,9 +11,10 @@ import (
 // Tolerance says how far the values of a stage may be from the reference's. It holds where the largest of the reference's values is
 // at most 32; where it is larger, by n, the tolerance is n times as large too, as the rounding of floating-point numbers is.
 type Tolerance struct {
-	// Max bounds each difference, Mean the mean of them.
-	Max  float64 `json:"max"`
-	Mean float64 `json:"mean"`
+	// Max bounds each difference, but for a share of the values, from 0 (none) to 1; and Mean bounds the mean of all.
+	Max   float64 `json:"max"`
+	Share float64 `json:"share"`
+	Mean  float64 `json:"mean"`
 }
 
 const toleranceScale = 32
@@ -39,15 +40,17 @@ func (t Tolerance) scaled(want []float32) Tolerance {
 // In float32, sums are made in another order, and functions such as exp are not the same to the last bit. 2e-3 is some hundred
 // times what that makes on small checkpoints, and much less than a wrong constant, a missing bias or a shifted position makes.
 //
-// In half precision, the inputs of each product are rounded to 8 bits of mantissa (bfloat16) or 11 (float16). The bounds are some
-// three times what that makes in small checkpoints: in visual tokens with a standard deviation of about 1, and in logits of about 3.
+// In half precision, the inputs of each product are rounded to 8 bits of mantissa (bfloat16) or 11 (float16). The bounds are two to
+// three times what that makes in small checkpoints, in visual tokens with a standard deviation of about 1 and logits of about 3. Where
+// a router has a close choice, rounding changes the expert, and with it much of that token's logits; so a tenth of them are let
+// go, and are bound by the mean alone. transformers itself, in half precision against float32, is farther off on the same checkpoints.
 func DefaultTolerances(dtype dtypes.DType) map[string]Tolerance {
 	visual, logits := Tolerance{Max: 2e-3, Mean: 2e-3}, Tolerance{Max: 2e-3, Mean: 2e-3}
 	switch dtype {
 	case dtypes.BFloat16:
-		visual, logits = Tolerance{Max: 0.05, Mean: 0.01}, Tolerance{Max: 0.3, Mean: 0.04}
+		visual, logits = Tolerance{Max: 0.05, Mean: 0.01}, Tolerance{Max: 0.3, Share: 0.1, Mean: 0.15}
 	case dtypes.Float16:
-		visual, logits = Tolerance{Max: 0.006, Mean: 0.0015}, Tolerance{Max: 0.04, Mean: 0.005}
+		visual, logits = Tolerance{Max: 0.006, Mean: 0.0015}, Tolerance{Max: 0.04, Share: 0.1, Mean: 0.02}
 	}
 	return map[string]Tolerance{"pixel_values": {Max: 1e-2, Mean: 1e-4}, "vision": visual, "deepstack": visual, "logits": logits}
 }
@@ -88,7 +91,7 @@ func compareFloats(name, row string, from int, got, want []float32, columns int,
 	at := func(i int) string {
 		return fmt.Sprintf("%s %d, column %d: %.6g, want %.6g", row, from+i/columns, i%columns, got[i], want[i])
 	}
-	largest := 0
+	largest, infinite := 0, 0
 	for i := range want {
 		d := math.Abs(float64(got[i]) - float64(want[i]))
 		finite := !math.IsNaN(d) && !math.IsInf(d, 0)
@@ -99,6 +102,7 @@ func compareFloats(name, row string, from int, got, want []float32, columns int,
 			s.Beyond++
 		}
 		if !finite {
+			infinite++
 			continue
 		}
 		if d > s.Max {
@@ -106,6 +110,7 @@ func compareFloats(name, row string, from int, got, want []float32, columns int,
 		}
 		s.Mean += d / float64(len(want))
 	}
+	s.OK = infinite == 0 && float64(s.Beyond) <= s.Tolerance.Share*float64(len(want))
 	if s.OK && s.Mean > s.Tolerance.Mean {
 		s.depart(largest, "the mean is beyond the tolerance; the largest: %s", at(largest))
 	}

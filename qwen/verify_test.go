@@ -3,7 +3,6 @@ package qwen_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"image"
 	"image/color"
 	"io/fs"
@@ -147,6 +146,29 @@ func TestVerifyTolerances(t *testing.T) {
 	_, err := qwen.Verify(t.Context(), m, []qwen.Case{c}, qwen.VerifyOptions{Tolerances: map[string]qwen.Tolerance{"logit": {}}})
 	require.ErrorContains(t, err, `"logit"`)
 
+	// A share of the values may be beyond, if the mean is not; what is not finite may not.
+	few := qwen.VerifyOptions{Tolerances: map[string]qwen.Tolerance{"logits": {Max: 1e-3, Share: 2.5 / float64(len(c.Expected.Logits)), Mean: 1e-3}}}
+	for _, at := range []int{3, 700} {
+		c.Expected.Logits[at]++
+		report, s := first(t, m, c, few)
+		require.Empty(t, s.Name, s.Detail)
+		require.Positive(t, report.Stages[7].Beyond)
+	}
+	c.Expected.Logits[1000] += 1e-2
+	_, s = first(t, m, c, few)
+	require.Equal(t, "logits", s.Name)
+	require.Equal(t, 3, s.Beyond)
+	require.Equal(t, 3, s.First)
+	c.Expected.Logits[1000] -= 1e-2
+	c.Expected.Logits[3] = float32(math.NaN())
+	_, s = first(t, m, c, few)
+	require.Equal(t, "logits", s.Name)
+	c = readCase(t, os.DirFS(goldenDir))
+	c.Expected.Logits[9] += 1000
+	_, s = first(t, m, c, few)
+	require.Contains(t, s.Detail, "the mean is beyond")
+
+	c = readCase(t, os.DirFS(goldenDir))
 	c.Expected.Logits[17] = 3200
 	report, s := first(t, m, c, qwen.VerifyOptions{})
 	require.Equal(t, "logits", s.Name)
@@ -287,7 +309,7 @@ func TestReadCaseRefuses(t *testing.T) {
 		})
 	}
 	_, err := qwen.ReadCase(t.Context(), fstest.MapFS{}, "nothing")
-	require.True(t, errors.Is(err, fs.ErrNotExist))
+	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
 func without(all []checkpoint.Data, name string) (rest []checkpoint.Data) {

@@ -8,8 +8,8 @@ import (
 var (
 	// indexes are those that gonja 2.7 cannot parse, x[::-1], and those that it gets wrong: x[-1] of a list of one.
 	indexes = regexp.MustCompile(`\[\s*(?::\s*:\s*-\s*1|-\s*([0-9]+))\s*\]`)
-	// neighbours are the loop's fields that go by another name in gonja.
-	neighbours = strings.NewReplacer("loop.previtem", "loop.PrevItem", "loop.nextitem", "loop.NextItem")
+	// neighbors are the loop's fields that go by another name in gonja.
+	neighbors = strings.NewReplacer("loop.previtem", "loop.PrevItem", "loop.nextitem", "loop.NextItem")
 )
 
 // rewriteTag writes in other words what gonja lacks in a tag: x[::-1] becomes reverse_of(x), x[-2] becomes from_end(x, 2). (Filters would
@@ -20,7 +20,7 @@ func rewriteTag(tag string) string {
 		return tag
 	}
 	code, strs := cutStrings(tag)
-	code = neighbours.Replace(code)
+	code = neighbors.Replace(code)
 	for {
 		at := indexes.FindStringSubmatchIndex(code)
 		if at == nil {
