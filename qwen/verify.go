@@ -253,9 +253,9 @@ func (v *verification) compareGenerated(ctx context.Context, tokens []int32, l *
 		if logits.OK {
 			allowed = max(allowed, 2*logits.Max)
 		}
+		s.Detail += fmt.Sprintf(", whose logit is %.3g below; half precision is allowed %.3g", margin, allowed)
 		if margin <= allowed {
 			s.OK = true
-			s.Detail += fmt.Sprintf(", whose logit is %.3g below, within the %.3g that half precision is allowed", margin, allowed)
 			v.add(s)
 			return nil
 		}
