@@ -45,8 +45,10 @@ func (r Report) First() *Stage {
 // how far the values are from the reference's: pixels, grids, tokens, positions, visual tokens, logits, and the text that is written
 // greedily, by the calls that read a page. A stage that departs is no error; one that cannot be computed is.
 //
-// A case in float32 is the sharpest. With weights in half precision, or a reference in half precision, the written tokens may depart from the reference's where both
-// choices are as good within what the logits are off. Detail then says so, and the text is not compared.
+// A case in float32 is the sharpest. With weights in half precision, or a reference in half precision, the written tokens may depart
+// from the reference's where both choices are as good within what the logits are off; Detail then says so, and the text is not
+// compared. Where rounding makes a router choose another expert, more may change than that: the same case in float32 tells it from
+// a fault.
 func Verify(ctx context.Context, m *Model, cases []Case, opts VerifyOptions) ([]Report, error) {
 	for name := range opts.Tolerances {
 		if _, ok := DefaultTolerances(dtypes.Float32)[name]; !ok {
