@@ -57,10 +57,7 @@ func TestCheckpointForms(t *testing.T) {
 			delete(files, "model.safetensors")
 			writeShards(t, files, tensors, form.shards)
 			m := loadModel(t, device.Runtime(), files)
-			want := readExpected(t, files)
-			got, err := computeCase(t.Context(), m, readImages(t, files), want.prompt(), len(want.ints["generated"]))
-			require.NoError(t, err)
-			require.Zero(t, got.failures(want))
+			requireGolden(t, m, files)
 		})
 	}
 }
@@ -85,10 +82,7 @@ func TestExpertLayouts(t *testing.T) {
 			delete(files, "model.safetensors")
 			writeShards(t, files, tensors, 1)
 			m := loadModel(t, device.Runtime(), files)
-			want := readExpected(t, files)
-			got, err := computeCase(t.Context(), m, readImages(t, files), want.prompt(), len(want.ints["generated"]))
-			require.NoError(t, err)
-			require.Zero(t, got.failures(want))
+			requireGolden(t, m, files)
 		})
 	}
 }

@@ -13,4 +13,6 @@
 // The graphs are those of Hugging Face transformers, tower by tower and symbol by symbol, in float32 unless asked for less.
 // Each is compiled a block or layer at a time: compiling takes a fraction of a second, memory is that of one block, and a
 // context is obeyed between them. Shapes are rounded up to a few sizes, with the padding masked.
+//
+// [Verify] compares every stage with what transformers computed, on the user's own device, checkpoint and pages.
 package qwen

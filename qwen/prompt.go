@@ -59,6 +59,10 @@ func (m *Model) imageToken() string {
 	return text
 }
 
+// chatVariables are what the library asks of a chat template. Templates of models that can think aloud, such as Qwen3.5's, then
+// close the thoughts before the answer begins: a page is to be read, and the tokens are to be its text. Others do not look.
+var chatVariables = chat.Variables{"enable_thinking": false}
+
 func (m *Model) render(prompt Prompt, images int) (string, error) {
 	var messages []chat.Message
 	if prompt.System != "" {
@@ -70,5 +74,5 @@ func (m *Model) render(prompt Prompt, images int) (string, error) {
 	}
 	content = append(content, chat.Part{Type: "text", Text: prompt.Text})
 	messages = append(messages, chat.Message{Role: "user", Content: content})
-	return m.template.Render(messages, true)
+	return m.template.Render(messages, true, chatVariables)
 }

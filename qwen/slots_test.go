@@ -29,10 +29,10 @@ func newWriter(t *testing.T, r qwen.Runtime, golden string, slots int) *writer {
 	ctx := t.Context()
 	fsys := os.DirFS(filepath.Join("testdata", "golden", golden))
 	w := &writer{t: t, m: loadModel(t, r, fsys), active: make([]bool, slots), tokens: make([]int32, slots), written: make([][]int32, slots)}
-	want := readExpected(t, fsys)
-	w.want = want.ints["generated"]
+	want := readCase(t, fsys)
+	w.want = want.Expected.Generated
 	var grids []qwen.Grid
-	for _, img := range readImages(t, fsys) {
+	for _, img := range want.Images {
 		p, err := w.m.Processor.Process(ctx, img, qwen.Bounds{})
 		require.NoError(t, err)
 		v, err := w.m.Encode(ctx, p)
@@ -41,7 +41,7 @@ func newWriter(t *testing.T, r qwen.Runtime, golden string, slots int) *writer {
 		w.visuals, grids = append(w.visuals, v), append(grids, qwen.Grid{Height: p.GridH, Width: p.GridW})
 	}
 	var err error
-	w.layout, err = w.m.Layout(want.prompt(), grids)
+	w.layout, err = w.m.Layout(want.Prompt, grids)
 	require.NoError(t, err)
 	w.cache = w.m.NewCache(slots, 1024)
 	t.Cleanup(func() { require.NoError(t, w.cache.Close()) })

@@ -134,13 +134,12 @@ func TestSpecFieldsCount(t *testing.T) {
 				return
 			}
 			defer func() { require.NoError(t, m.Close()) }()
-			want := readExpected(t, fsys)
-			got, err := computeCase(t.Context(), m, readImages(t, fsys), want.prompt(), len(want.ints["generated"]))
+			changed, err := departures(t, m, fsys)
 			if err != nil {
 				t.Logf("refused: %v", err)
 				return
 			}
-			require.Positive(t, got.failures(want), "the change made no difference")
+			require.NotEmpty(t, changed, "the change made no difference")
 		})
 	}
 }

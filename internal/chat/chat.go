@@ -60,11 +60,11 @@ func Parse(source string) (t *Template, err error) {
 		return nil, fmt.Errorf("chat template: %w", err)
 	}
 	environment := &exec.Environment{
-		Context:           exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables).Update(exec.NewContext(functions)),
-		Filters:           builtins.Filters,
-		Tests:             builtins.Tests,
+		Context:           exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables).Update(exec.NewContext(functions)).Update(exec.NewContext(rewritten)),
+		Filters:           filters,
+		Tests:             tests,
 		ControlStructures: builtins.ControlStructures,
-		Methods:           builtins.Methods,
+		Methods:           methods,
 	}
 	parsed, err := exec.NewTemplate(name, config.New(), loader, environment)
 	if err != nil {
@@ -73,8 +73,13 @@ func Parse(source string) (t *Template, err error) {
 	return &Template{parsed}, nil
 }
 
+// Variables are what a template may look at beside the messages: booleans, numbers and strings by the names that transformers'
+// apply_chat_template takes, such as enable_thinking and add_vision_id. What is not among them is undefined to the template, as
+// it is there.
+type Variables map[string]any
+
 // Render writes the prompt for messages. With addGenerationPrompt it ends where the assistant begins.
-func (t *Template) Render(messages []Message, addGenerationPrompt bool) (text string, err error) {
+func (t *Template) Render(messages []Message, addGenerationPrompt bool, more Variables) (text string, err error) {
 	defer fence(&err)
 	list := make([]any, len(messages))
 	for i, m := range messages {
@@ -89,7 +94,13 @@ func (t *Template) Render(messages []Message, addGenerationPrompt bool) (text st
 		list[i] = map[string]any{"role": m.Role, "content": content}
 	}
 	b := &budget{deadline: time.Now().Add(maxTime), items: maxItems}
-	variables := exec.NewContext(map[string]any{"messages": list, "add_generation_prompt": addGenerationPrompt, "range": b.count})
+	variables := exec.NewContext(map[string]any{})
+	for name, value := range more {
+		variables.Set(name, value)
+	}
+	variables.Set("messages", list)
+	variables.Set("add_generation_prompt", addGenerationPrompt)
+	variables.Set("range", b.count)
 	done := make(chan error, 1)
 	go func() {
 		var err error

@@ -41,7 +41,7 @@ func trimBlocks(source string) (string, error) {
 			}
 		}
 		out.WriteString(before)
-		out.WriteString(tag)
+		out.WriteString(rewriteTag(tag))
 		if isRaw(tag) { // nothing in it is a tag
 			end := strings.Index(source, "endraw")
 			start := strings.LastIndex(source[:max(end, 0)], "{%")

@@ -24,7 +24,37 @@ CHATS = {
 }
 VARIABLES = [{}, {"add_vision_id": True}, {"enable_thinking": False, "preserve_thinking": True}]
 
-M = "{% macro f(a, b=true, c='x') %}[{{ a }}{{ b }}{{ c }}]{% endmacro %}"
+# What templates of the families write that gonja does not read as Jinja does, and what only looks like it.
+EXPRESSIONS = [
+    "{% for m in messages[::-1] %}{{ loop.index0 }}{{ m.role }} {% endfor %}",
+    "{% for m in messages[ : : - 1 ] %}{{ m.role }} {% endfor %}",
+    "{% for m in messages | reverse %}{{ m.role }} {% endfor %}",
+    "{{ 'stressed\u00e9'[::-1] }}", "{{ 'desserts' | reverse }}", "{{ '[::-1] x[-1] loop.previtem' }}", "{# x[::-1] #}-", "[::-1] {{ 1 }}",
+    "{{ messages[-1].role }}{{ messages[::-1][0].role }}{{ (messages[::-1])[-1].role }}",
+    "{{ messages[-1]['content'][-1].text }}",
+    "{{ 'one'.split(',')[-1] }}{{ 'a,b'.split(',')[-1].strip() }}{{ \"it's [-1]\".split(\"'\")[-1] }}",
+    "{{ [][-1] is defined }}{{ [7][-1] }}{{ [[1, 2], [3]][-1][-1] }}",
+    "{% if not messages[-1].role == 'user' %}no{% endif %}{{ messages|length - 1 }}{{ [3, 4][1] - 1 }}",
+    "{% for m in messages %}{{ loop.previtem.role if loop.previtem else '-' }}{{ loop.nextitem.role if loop.nextitem else '-' }} {% endfor %}",
+    "{% for m in messages %}{{ loop.previtem is defined }}{{ loop.nextitem is defined }} {% endfor %}",
+    "[{{ ' \t\r\n\u00a0x\u2003\x1c\n' | trim }}][{{ 'xxaxx' | trim('x') }}][{{ ' x ' | trim(chars=' ') }}][{{ missing | trim }}][{{ 12 | trim }}]",
+    "[{{ ' \t\nx\n '.strip() }}][{{ ' \nx\n'.lstrip() }}][{{ 'x\n '.rstrip() }}][{{ '\nx\n'.strip('\n') }}]",
+    "{% for k, v in {'b': 1, 'a': 'x'} | items %}{{ k }}={{ v }};{% endfor %}{% for k, v in missing | items %}{{ k }}{% endfor %}",
+    "{{ missing is defined }}{{ missing is undefined }}{{ none is none }}{% if missing %}yes{% else %}no{% endif %}",
+    "{{ missing is true }}{{ missing is false }}{{ false is false }}{{ true is true }}{{ 0 is false }}",
+    "{{ missing | default('d') }}{{ '' | default('e', true) }}{{ messages[0].name is defined }}",
+    "{{ 'a' ~ 1 ~ missing ~ 'b' }}{{ 'x' in 'xyz' }}{{ 'role' in messages[0] }}{{ 'tool' not in messages[0] }}",
+    "{{ messages[0].content is string }}{{ messages[0].content is iterable }}{{ messages[0].content is mapping }}{{ messages[0] is mapping }}",
+    "{{ messages[1:] | length }}{{ messages[:1] | length }}{{ messages[:-1] | length }}{{ 'abcdef'[1:3] }}",
+    "{{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
+    "{{ messages[0].role | upper }}{{ 'A' | lower }}{{ ' a b '.split() | join('-') }}{{ 'abc'.startswith('a') }}{{ 'a-b-'.replace('-', '+') }}{{ 'a-b-'.replace('-', '', 1) }}",
+    "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + loop.index %}{% endfor %}{{ ns.n }}",
+    "{% for m in messages if m.role == 'user' %}{{ loop.index }}{{ loop.last }}{% else %}none{% endfor %}",
+    "{{ messages[9] is defined }}{{ messages[-9] is defined }}{{ messages[-2].role }}", "{{ 'a b  c'.split()[-3] }}{{ 'a,b,c'.split(',', 1)[-1] }}",
+    "{{ '%s-%d' | format('a', 3) }}{{ [1, 2, 3] | sum }}{{ 7 // 2 }}{{ 7 % 4 }}{{ 1 if false }}",
+    "{% if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}{% else %}{% set rest = messages %}{% endif %}{{ rest | length }}",
+]
+CHATS_OF_EXPRESSIONS = ["page", "system", "tool"]
 
 
 def render(template, chat, prompt, variables):
@@ -34,7 +64,9 @@ def render(template, chat, prompt, variables):
         return None
 
 
-rows = {"chats": CHATS, "templates": []}
+rows = {"chats": CHATS, "templates": [], "expressions": []}
+for source, name in itertools.product(EXPRESSIONS, CHATS_OF_EXPRESSIONS):
+    rows["expressions"].append([source, name, render(source, CHATS[name], False, {})])
 for path in sorted(glob.glob(os.path.join(HERE, "*.jinja"))):
     source = open(path, newline="").read()
     for (name, chat), prompt, variables in itertools.product(CHATS.items(), [False, True], VARIABLES):
