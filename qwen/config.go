@@ -113,12 +113,9 @@ func parseSpec(data []byte) (Spec, error) {
 	if raw.ModelType != "qwen3_vl" {
 		return Spec{}, fmt.Errorf("model_type %q: %w (supported: \"qwen3_vl\")", raw.ModelType, ErrUnsupported)
 	}
-	if len(raw.Quantization) > 0 && string(raw.Quantization) != "null" {
-		var q struct {
-			Method string `json:"quant_method"`
-		}
-		_ = json.Unmarshal(raw.Quantization, &q) // a value that is no object has no method to name
-		return Spec{}, fmt.Errorf("quantization_config with quant_method %q: %w (use the float checkpoint)", q.Method, ErrUnsupported)
+	quantization, err := parseQuantization(raw.Quantization)
+	if err != nil {
+		return Spec{}, err
 	}
 	if raw.TextConfig == nil {
 		return Spec{}, errors.New("text_config is missing")
@@ -127,10 +124,10 @@ func parseSpec(data []byte) (Spec, error) {
 		return Spec{}, errors.New("vision_config is missing: this is not a vision-language checkpoint")
 	}
 	s := Spec{ModelType: raw.ModelType, DType: firstNonEmpty(raw.DType, raw.TorchDType, raw.TextConfig.DType), ImageToken: 151655}
+	s.Quantization = quantization
 	if raw.ImageTokenID != nil {
 		s.ImageToken = *raw.ImageTokenID
 	}
-	var err error
 	if s.Text, err = raw.TextConfig.spec(); err != nil {
 		return Spec{}, fmt.Errorf("text_config: %w", err)
 	}

@@ -109,7 +109,7 @@ func Load(ctx context.Context, runtime Runtime, fsys fs.FS, opts LoadOptions) (*
 	if err := checkWeights(m.Spec, file); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
-	l := loader{backend: runtime.Backend, file: file, dtype: m.dtype, limit: runtime.MatrixElements}
+	l := loader{backend: runtime.Backend, file: weightFile{file, m.Spec.Quantization}, dtype: m.dtype, limit: runtime.MatrixElements}
 	if m.weights, err = l.load(ctx, m.Spec.groups(), opts.Progress); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}

@@ -18,8 +18,8 @@ import (
 type WeightsError struct {
 	// Missing are the keys that the model needs and the checkpoint lacks; Unexpected those that it has beside them.
 	Missing, Unexpected []string
-	// Shape has a line for each tensor of another shape.
-	Shape []string
+	// Shape has a line for each tensor of another shape, and Type one for each whose numbers cannot be read.
+	Shape, Type []string
 }
 
 // Error lists all keys, sorted.
@@ -29,7 +29,7 @@ func (e *WeightsError) Error() string {
 	for _, part := range []struct {
 		what  string
 		lines []string
-	}{{"missing", e.Missing}, {"unexpected", e.Unexpected}, {"of another shape", e.Shape}} {
+	}{{"missing", e.Missing}, {"unexpected", e.Unexpected}, {"of another shape", e.Shape}, {"of a type that is not read", e.Type}} {
 		if len(part.lines) > 0 {
 			fmt.Fprintf(&b, " %d %s (%s);", len(part.lines), part.what, strings.Join(part.lines, ", "))
 		}
@@ -93,6 +93,7 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 					continue
 				}
 				used[t.Name] = true
+				s.Quantization.checkStored(c, t, used, &e)
 				if !slices.Equal(t.Shape, src.shape) {
 					e.Shape = append(e.Shape, fmt.Sprintf("%s is %v, want %v", t.Name, t.Shape, src.shape))
 				}
@@ -106,22 +107,23 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 	}
 	for _, t := range c.Tensors() {
 		// The frequencies are computed from the configuration; some writers store them all the same.
-		if !used[t.Name] && !strings.HasSuffix(t.Name, ".inv_freq") {
+		if !used[t.Name] && !strings.HasSuffix(t.Name, ".inv_freq") && !s.Quantization.unused(t.Name) {
 			e.Unexpected = append(e.Unexpected, t.Name)
 		}
 	}
-	if len(e.Missing)+len(e.Unexpected)+len(e.Shape) == 0 {
+	if len(e.Missing)+len(e.Unexpected)+len(e.Shape)+len(e.Type) == 0 {
 		return nil
 	}
 	slices.Sort(e.Missing)
 	slices.Sort(e.Shape)
+	slices.Sort(e.Type)
 	return &e
 }
 
 // loader reads parameters onto the device, one buffer at a time: nothing is in memory twice for longer than its own reading.
 type loader struct {
 	backend compute.Backend
-	file    *checkpoint.Checkpoint
+	file    weightFile
 	dtype   dtypes.DType // of matrices
 	limit   int          // of a buffer's elements
 }
@@ -173,13 +175,13 @@ func (l loader) buffer(ctx context.Context, g group, p param, parts []part) (com
 
 func (l loader) fill(ctx context.Context, g group, parts []part, flat any) error {
 	if flat, ok := flat.([]float32); ok {
-		return fillParts(ctx, l.file, g, parts, flat, l.file.ReadFloat32)
+		return fillParts(ctx, l.file.Checkpoint, g, parts, flat, l.file.ReadFloat32)
 	}
 	bits, read, err := l.halfBits(flat)
 	if err != nil {
 		return err
 	}
-	return fillParts(ctx, l.file, g, parts, bits, read)
+	return fillParts(ctx, l.file.Checkpoint, g, parts, bits, read)
 }
 
 type readFunc[T uint16 | float32] func(ctx context.Context, name string, dst []T, opts checkpoint.ReadOptions) error
