@@ -26,15 +26,24 @@ type WeightsError struct {
 func (e *WeightsError) Error() string {
 	var b strings.Builder
 	b.WriteString("the weights do not fit the configuration:")
-	for _, part := range []struct {
-		what  string
-		lines []string
-	}{{"missing", e.Missing}, {"unexpected", e.Unexpected}, {"of another shape", e.Shape}, {"of a type that is not read", e.Type}} {
+	for _, part := range e.kinds() {
 		if len(part.lines) > 0 {
 			fmt.Fprintf(&b, " %d %s (%s);", len(part.lines), part.what, strings.Join(part.lines, ", "))
 		}
 	}
 	return strings.TrimSuffix(b.String(), ";")
+}
+
+// weightFaults are the lines about one kind of fault.
+type weightFaults struct {
+	what  string
+	lines []string
+}
+
+func (e *WeightsError) kinds() []weightFaults {
+	return []weightFaults{
+		{"missing", e.Missing}, {"unexpected", e.Unexpected}, {"of another shape", e.Shape}, {"of a type that is not read", e.Type},
+	}
 }
 
 // weights are the parameters on the device, by group and in the order of their declaration.
@@ -92,8 +101,8 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 					e.Missing = append(e.Missing, key)
 					continue
 				}
-				used[t.Name] = true
 				s.Quantization.checkStored(c, t, used, &e)
+				used[t.Name] = true
 				if !slices.Equal(t.Shape, src.shape) {
 					e.Shape = append(e.Shape, fmt.Sprintf("%s is %v, want %v", t.Name, t.Shape, src.shape))
 				}

@@ -168,10 +168,12 @@ func (w weightFile) grid(ctx context.Context, t checkpoint.Tensor, opts checkpoi
 	return g, w.Checkpoint.ReadFloat32(ctx, scale.Name, g.scales, checkpoint.ReadOptions{From: g.first, To: last})
 }
 
-// checkStored looks at how a weight is stored, and adds to e what is wrong with it and its scales. The tensors that belong to it
-// are marked as used.
+// checkStored looks at how a weight is stored, and adds to e what is wrong with it and its scales, which are marked as used. A
+// weight that is marked already has been looked at.
 func (q *QuantizedWeights) checkStored(c *checkpoint.Checkpoint, t checkpoint.Tensor, used map[string]bool, e *WeightsError) {
 	switch {
+	case used[t.Name]:
+		return
 	case !isFloat8(t) && t.DType.Converts():
 		return // plain: a scale beside it is unexpected
 	case !isFloat8(t):
