@@ -112,7 +112,8 @@ func (in *inspector) sizes(c *checkpoint.Checkpoint, known bool) {
 	})
 	in.Shards = slices.SortedFunc(maps.Values(shards), func(a, b ShardSize) int { return cmp.Compare(a.File, b.File) })
 	if packed > 0 {
-		in.note("weights", "%d of the tensors are integers, or other numbers that are not read as floats: how many weights they are is not counted", packed)
+		in.note("weights", "%d of the tensors are integers, or other numbers that are not read as floats: how many weights they are "+
+			"is not counted", packed)
 	}
 	in.storedType()
 }

@@ -3,17 +3,24 @@ package qwen
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+
+	"github.com/gomlx/compute/dtypes/float16"
 
 	"github.com/omnidocs/omnidocs/internal/checkpoint"
 )
 
 // A quantized weight is two tensors: numbers of 8 bits in the weight's own shape and, beside them, a grid of scales, one for each
-// block of its last two dimensions. The weight is their product, in float32, which is then rounded to the model's type: what
-// transformers computes where it dequantizes (integrations/finegrained_fp8.py, Fp8Dequantize), except that blocks have the size
-// that the configuration says, where transformers divides the weight evenly among the scales. The two are the same where the
-// weight's sides are multiples of the block's; where they are not, the last blocks are cut off, as its FP8Linear has it.
+// block of its last two dimensions. The weight is their product, in float32, which is then rounded to the model's type. That is what
+// transformers computes where it dequantizes (integrations/finegrained_fp8.py, Fp8Dequantize; integrations/compressed_tensors.py),
+// with two things to know:
+//
+//   - Its Fp8Dequantize divides the weight evenly among the scales, which is wrong where the weight's sides are no multiples of the
+//     block's. Here the blocks have the size that the configuration says and the last ones are cut off, as its FP8Linear has it.
+//   - compressed-tensors multiplies in the type of the scales, most often bfloat16; transformers multiplies experts in float32.
+//     Both are followed, so that a model in float32 has the same weights here and there.
 
 // weightFile reads the weights of a checkpoint as floats, whatever they are stored as. Its ReadFloat32, ReadBFloat16 and
 // ReadFloat16 are the checkpoint's own with quantized weights multiplied by their scales: From and To count the weight's
@@ -38,7 +45,8 @@ func (w weightFile) ReadFloat16(ctx context.Context, name string, dst []uint16, 
 	return readWeight(ctx, w, name, dst, opts, w.Checkpoint.ReadFloat16)
 }
 
-func readWeight[T uint16 | float32](ctx context.Context, w weightFile, name string, dst []T, opts checkpoint.ReadOptions, read readFunc[T]) error {
+func readWeight[T uint16 | float32](ctx context.Context, w weightFile, name string, dst []T, opts checkpoint.ReadOptions,
+	read readFunc[T]) error {
 	t, ok := w.Lookup(name)
 	if !ok || !isFloat8(t) {
 		return read(ctx, name, dst, opts)
@@ -63,6 +71,8 @@ type scaleGrid struct {
 	scaleRows, scaleCols int // how many scales a matrix has in each direction
 	first                int // the index of scales[0] among the weight's scales, all matrices one after the other
 	scales               []float32
+	// round, if not nil, rounds products to the type of the scales.
+	round func(values []float32)
 }
 
 // newScaleGrid says how the scales of a weight of that shape lie for a block of that size, and the shape that they are stored in.
@@ -107,7 +117,8 @@ func (q *QuantizedWeights) scaleFor(weight, scale checkpoint.Tensor) (scaleGrid,
 	case 1:
 		return found[0], nil
 	case 0:
-		return scaleGrid{}, fmt.Errorf("%s is %v, want %s for %s of %v", scale.Name, scale.Shape, strings.Join(wanted, " or "), weight.Name, weight.Shape)
+		return scaleGrid{}, fmt.Errorf("%s is %v, want %s for %s of %v",
+			scale.Name, scale.Shape, strings.Join(wanted, " or "), weight.Name, weight.Shape)
 	default:
 		return scaleGrid{}, fmt.Errorf("%s of %v may have blocks of %d×%d or of %d×%d: the configuration has both, and both fit",
 			scale.Name, scale.Shape, found[0].blockRows, found[0].blockCols, found[1].blockRows, found[1].blockCols)
@@ -137,6 +148,9 @@ func (g scaleGrid) multiply(values []float32, at int) {
 			for i := range block {
 				block[i] *= scale
 			}
+			if g.round != nil {
+				g.round(block)
+			}
 			line, col = line[len(block):], col+len(block)
 		}
 	}
@@ -162,10 +176,28 @@ func (w weightFile) grid(ctx context.Context, t checkpoint.Tensor, opts checkpoi
 	if from < 0 || to <= from || to > t.Elements() {
 		return g, nil // nothing to multiply; the reading itself says what is wrong
 	}
+	if w.quantization.Method == methodCompressedTensors && !strings.Contains(t.Name, ".experts.") {
+		g.round = rounding[scale.DType]
+	}
 	g.first = g.index(from / g.cols)
 	last := g.index((to-1)/g.cols) + g.scaleCols
 	g.scales = make([]float32, last-g.first)
 	return g, w.Checkpoint.ReadFloat32(ctx, scale.Name, g.scales, checkpoint.ReadOptions{From: g.first, To: last})
+}
+
+// rounding has, for the types of scales that are narrower than float32, how products are rounded to them, to nearest even.
+var rounding = map[checkpoint.DType]func(values []float32){
+	checkpoint.BF16: func(values []float32) {
+		for i, v := range values {
+			b := math.Float32bits(v)
+			values[i] = math.Float32frombits((b + 0x7fff + b>>16&1) &^ 0xffff) // the only NaN of FP8 stays one
+		}
+	},
+	checkpoint.F16: func(values []float32) {
+		for i, v := range values {
+			values[i] = float16.FromFloat32(v).Float32()
+		}
+	},
 }
 
 // checkStored looks at how a weight is stored, and adds to e what is wrong with it and its scales, which are marked as used. A
@@ -198,8 +230,8 @@ func (q *QuantizedWeights) checkStored(c *checkpoint.Checkpoint, t checkpoint.Te
 	}
 	// The scales of activations are of no use here, where activations are not quantized.
 	module := strings.TrimSuffix(t.Name, ".weight")
-	for _, unused := range []string{t.Name + "_activation_scale", module + ".activation_scale", module + ".input_scale", module + ".output_scale"} {
-		used[unused] = true
+	for _, unused := range []string{"_activation_scale", ".activation_scale", ".input_scale", ".output_scale"} {
+		used[module+unused] = true
 	}
 }
 

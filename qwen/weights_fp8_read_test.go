@@ -120,3 +120,68 @@ func TestReadQuantizedAmbiguous(t *testing.T) {
 		checkpoint.Tensor{Name: "w_scale_inv", DType: checkpoint.F32, Shape: []int{1, 1}})
 	require.NoError(t, err, "both are the whole matrix")
 }
+
+// The products of compressed-tensors are rounded to the type of its scales, but for those of experts; other scales are exact.
+func TestReadQuantizedRounds(t *testing.T) {
+	codes := make([]byte, 127)
+	for i := range codes {
+		codes[i] = byte(i)
+	}
+	// 1.3 has more bits than any of the types; 2^-3 is one of all of them, scaled by a power of two.
+	for _, test := range []struct {
+		method, name string
+		scale        checkpoint.Data
+		value        float32
+		to           checkpoint.DType
+	}{
+		{methodCompressedTensors, "proj.weight", checkpoint.Data{DType: checkpoint.BF16, Bytes: []byte{0xa6, 0x3f}}, 1.296875, checkpoint.BF16},
+		{methodCompressedTensors, "proj.weight", checkpoint.Data{DType: checkpoint.F16, Bytes: []byte{0x33, 0x3d}}, 1.2998046875, checkpoint.F16},
+		{methodCompressedTensors, "proj.weight", checkpoint.Float32("", []float32{1.3}), 1.3, checkpoint.F32},
+		{methodCompressedTensors, "mlp.experts.7.up_proj.weight", checkpoint.Data{DType: checkpoint.BF16, Bytes: []byte{0xa6, 0x3f}}, 1.296875, checkpoint.F32},
+		{methodFP8, "proj.weight", checkpoint.Data{DType: checkpoint.BF16, Bytes: []byte{0xa6, 0x3f}}, 1.296875, checkpoint.F32},
+		{methodFP8, "proj.weight", checkpoint.Data{DType: checkpoint.F8E8M0, Bytes: []byte{124}}, 0.125, checkpoint.F32},
+	} {
+		t.Run(fmt.Sprint(test.method, test.name, test.scale.DType), func(t *testing.T) {
+			q := &QuantizedWeights{Method: test.method, Blocks: [][2]int{{0, 0}}}
+			test.scale.Name, test.scale.Shape = test.name+q.scaleSuffix(), []int{1}
+			open := func(data ...checkpoint.Data) *checkpoint.Checkpoint {
+				var file bytes.Buffer
+				require.NoError(t, checkpoint.Write(&file, data...))
+				c, err := checkpoint.Open(fstest.MapFS{"model.safetensors": &fstest.MapFile{Data: file.Bytes()}})
+				require.NoError(t, err)
+				t.Cleanup(func() { require.NoError(t, c.Close()) })
+				return c
+			}
+			c := open(test.scale, checkpoint.Data{Name: test.name, DType: checkpoint.F8E4M3, Shape: []int{1, 127}, Bytes: codes})
+			products, got := make([]float32, 127), make([]float32, 127)
+			require.NoError(t, c.ReadFloat32(t.Context(), test.name, products, checkpoint.ReadOptions{}))
+			for i := range products {
+				products[i] *= test.value
+			}
+			bits, gotBits := make([]uint16, 127), make([]uint16, 127)
+			exact := open(checkpoint.Float32("w", products, 127))
+			require.NoError(t, weightFile{c, q}.ReadFloat32(t.Context(), test.name, got, checkpoint.ReadOptions{}))
+			switch test.to {
+			case checkpoint.F32:
+				require.Equal(t, products, got)
+				return
+			case checkpoint.BF16:
+				require.NoError(t, exact.ReadBFloat16(t.Context(), "w", bits, checkpoint.ReadOptions{}))
+				require.NoError(t, weightFile{c, q}.ReadBFloat16(t.Context(), test.name, gotBits, checkpoint.ReadOptions{}))
+			default:
+				require.NoError(t, exact.ReadFloat16(t.Context(), "w", bits, checkpoint.ReadOptions{}))
+				require.NoError(t, weightFile{c, q}.ReadFloat16(t.Context(), test.name, gotBits, checkpoint.ReadOptions{}))
+			}
+			require.Equal(t, bits, gotBits)
+			require.NotEqual(t, products, got)
+			data := make([]byte, 0, 254)
+			for _, b := range bits {
+				data = append(data, byte(b), byte(b>>8))
+			}
+			rounded := make([]float32, 127)
+			c = open(checkpoint.Data{Name: "w", DType: test.to, Shape: []int{127}, Bytes: data})
+			require.NoError(t, c.ReadFloat32(t.Context(), "w", rounded, checkpoint.ReadOptions{}))
+			require.Equal(t, rounded, got)
+		})
+	}
+}

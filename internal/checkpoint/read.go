@@ -108,7 +108,8 @@ func readAs[T uint16 | float32](ctx context.Context, c *Checkpoint, name string,
 const mapChunk = 16 << 10
 
 // readMapped reads the elements of a tensor from the given one on by way of float32, through a small buffer for each worker.
-func readMapped[T uint16 | float32](ctx context.Context, s *shard, t Tensor, dst []T, want DType, from int, change func(values []float32, at int)) error {
+func readMapped[T uint16 | float32](ctx context.Context, s *shard, t Tensor, dst []T, want DType, from int,
+	change func(values []float32, at int)) error {
 	widen, err := converter[float32](t.DType, F32)
 	if err != nil {
 		return err

@@ -81,9 +81,9 @@ def as_compressed_tensors(tensors, names):
         return QuantizationArgs(num_bits=8, type="float", symmetric=True, **kw)
 
     schemes = {
-        "group_0": QuantizationScheme(targets=["re:.*language_model.*proj"], weights=args(strategy="channel"),
+        "group_0": QuantizationScheme(targets=[r"re:.*language_model.*_proj$"], weights=args(strategy="channel"),
                                       input_activations=args(strategy="token", dynamic=True), format="float-quantized"),
-        "group_1": QuantizationScheme(targets=["re:.*visual.*"], weights=args(strategy="tensor"),
+        "group_1": QuantizationScheme(targets=[r"re:.*visual.*(attn\.qkv|attn\.proj|linear_fc\d)$"], weights=args(strategy="tensor"),
                                       input_activations=args(strategy="tensor"), format="float-quantized"),
     }
     skipped = [n for n in names if n.startswith("model.visual.merger.")]
@@ -98,9 +98,8 @@ def as_compressed_tensors(tensors, names):
             scale = scale.reshape(1)
         packed = compressor.compress({"weight": w, "weight_scale": scale}, scheme)
         stored.update({f"{n}.{k}": v.contiguous() for k, v in packed.items()})
-        # In float32, as transformers dequantizes experts; the package's own product has the type of the scales.
-        exact = compressor.decompress({"weight": packed["weight"], "weight_scale": scale.float()}, scheme)["weight"]
-        values[n + ".weight"] = exact.float()
+        # The product is rounded to the type of the scales, bfloat16, as transformers has it of dense layers.
+        values[n + ".weight"] = compressor.decompress(packed, scheme)["weight"].float()
         if not scheme.input_activations.dynamic:
             stored[n + ".input_scale"] = torch.tensor([0.01], dtype=torch.bfloat16)
     quantization = QuantizationConfig(config_groups=schemes, format="float-quantized", quantization_status="compressed",
