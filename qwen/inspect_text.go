@@ -31,9 +31,9 @@ func fieldMap(spec any) map[string]any {
 	return m
 }
 
-// snake writes VocabSize as vocab_size, KVHeads as kv_heads, MRopeSection as mrope_section.
+// snake writes VocabSize as vocab_size, KVHeads as kv_heads, MRopeSection as mrope_section, MoE as moe.
 func snake(name string) string {
-	letters := []rune(name)
+	letters := []rune(strings.ReplaceAll(name, "MoE", "Moe"))
 	var b strings.Builder
 	for i, r := range letters {
 		if i > 1 && unicode.IsUpper(r) && (unicode.IsLower(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1])) {
