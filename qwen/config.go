@@ -98,12 +98,9 @@ func parseSpec(data []byte) (Spec, error) {
 	if !ok {
 		return Spec{}, fmt.Errorf("model_type %q: %w (supported: %q)", raw.ModelType, ErrUnsupported, slices.Sorted(maps.Keys(generations)))
 	}
-	if len(raw.Quantization) > 0 && string(raw.Quantization) != "null" {
-		var q struct {
-			Method string `json:"quant_method"`
-		}
-		_ = json.Unmarshal(raw.Quantization, &q) // a value that is no object has no method to name
-		return Spec{}, fmt.Errorf("quantization_config with quant_method %q: %w (use the float checkpoint)", q.Method, ErrUnsupported)
+	quantization, err := parseQuantization(raw.Quantization)
+	if err != nil {
+		return Spec{}, err
 	}
 	if raw.VisionConfig == nil {
 		return Spec{}, errors.New("vision_config is missing: this is not a vision-language checkpoint")
@@ -117,11 +114,11 @@ func parseSpec(data []byte) (Spec, error) {
 			return Spec{}, err
 		}
 	}
+	s.Quantization = quantization
 	s.ModelType, s.DType = raw.ModelType, firstNonEmpty(raw.DType, raw.TorchDType, raw.TextConfig.DType)
 	if raw.ImageTokenID != nil {
 		s.ImageToken = *raw.ImageTokenID
 	}
-	var err error
 	if s.Text, err = raw.TextConfig.spec(s.Text); err != nil {
 		return Spec{}, fmt.Errorf("text_config: %w", err)
 	}

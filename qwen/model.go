@@ -119,7 +119,7 @@ func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts Load
 	if err := checkWeights(m.Spec, file); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
-	l := loader{backend: runtime.Backend, file: file, dtype: m.dtype, limit: runtime.MatrixElements}
+	l := loader{backend: runtime.Backend, file: weightFile{file, m.Spec.Quantization}, dtype: m.dtype, limit: runtime.MatrixElements}
 	if m.weights, err = l.load(ctx, m.Spec.groups(), opts.Progress); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}

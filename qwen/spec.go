@@ -24,6 +24,8 @@ type Spec struct {
 	ImageToken int32
 	// EOS are the ids that end an answer.
 	EOS []int32
+	// Quantization says how the weights are stored, nil where they are plain floats.
+	Quantization *QuantizedWeights
 }
 
 // TextSpec is the decoder (transformers' Qwen2VLTextConfig, Qwen3VLTextConfig, Qwen3_5TextConfig and their MoE forms).

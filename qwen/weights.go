@@ -19,23 +19,32 @@ import (
 type WeightsError struct {
 	// Missing are the keys that the model needs and the checkpoint lacks; Unexpected those that it has beside them.
 	Missing, Unexpected []string
-	// Shape has a line for each tensor of another shape.
-	Shape []string
+	// Shape has a line for each tensor of another shape, and Type one for each whose numbers cannot be read.
+	Shape, Type []string
 }
 
 // Error lists all keys, sorted.
 func (e *WeightsError) Error() string {
 	var b strings.Builder
 	b.WriteString("the weights do not fit the configuration:")
-	for _, part := range []struct {
-		what  string
-		lines []string
-	}{{"missing", e.Missing}, {"unexpected", e.Unexpected}, {"of another shape", e.Shape}} {
+	for _, part := range e.kinds() {
 		if len(part.lines) > 0 {
 			fmt.Fprintf(&b, " %d %s (%s);", len(part.lines), part.what, strings.Join(part.lines, ", "))
 		}
 	}
 	return strings.TrimSuffix(b.String(), ";")
+}
+
+// weightFaults are the lines about one kind of fault.
+type weightFaults struct {
+	what  string
+	lines []string
+}
+
+func (e *WeightsError) kinds() []weightFaults {
+	return []weightFaults{
+		{"missing", e.Missing}, {"unexpected", e.Unexpected}, {"of another shape", e.Shape}, {"of a type that is not read", e.Type},
+	}
 }
 
 // weights are the parameters on the device, by group and in the order of their declaration.
@@ -92,6 +101,7 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 					e.Missing = append(e.Missing, g.prefix+src.key)
 					continue
 				}
+				s.Quantization.checkStored(c, at.tensor, used, &e)
 				if want != nil && !used[at.tensor.Name] {
 					e.Shape = append(e.Shape, fmt.Sprintf("%s is %v, want %v", at.tensor.Name, at.tensor.Shape, want))
 				}
@@ -107,22 +117,23 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 	for _, t := range c.Tensors() {
 		// The frequencies are computed from the configuration; some writers store them all the same. Qwen3.5 has layers that
 		// guess several tokens ahead (mtp), which transformers leaves out too.
-		if !used[t.Name] && !strings.HasSuffix(t.Name, ".inv_freq") && !strings.HasPrefix(t.Name, "mtp.") {
+		if !used[t.Name] && !strings.HasSuffix(t.Name, ".inv_freq") && !strings.HasPrefix(t.Name, "mtp.") && !s.Quantization.unused(t.Name) {
 			e.Unexpected = append(e.Unexpected, t.Name)
 		}
 	}
-	if len(e.Missing)+len(e.Unexpected)+len(e.Shape) == 0 {
+	if len(e.Missing)+len(e.Unexpected)+len(e.Shape)+len(e.Type) == 0 {
 		return nil
 	}
 	slices.Sort(e.Missing)
 	slices.Sort(e.Shape)
+	slices.Sort(e.Type)
 	return &e
 }
 
 // loader reads parameters onto the device, one buffer at a time: nothing is in memory twice for longer than its own reading.
 type loader struct {
 	backend compute.Backend
-	file    *checkpoint.Checkpoint
+	file    weightFile
 	dtype   dtypes.DType // of matrices
 	limit   int          // of a buffer's elements
 }
@@ -187,7 +198,7 @@ func (l loader) buffer(shape shapes.Shape, fill func(flat any) error) (compute.B
 
 func (l loader) fill(ctx context.Context, g group, p param, parts []part, flat any) error {
 	if flat, ok := flat.([]float32); ok {
-		err := fillParts(ctx, l.file, g, parts, flat, l.file.ReadFloat32)
+		err := fillParts(ctx, l.file.Checkpoint, g, parts, flat, l.file.ReadFloat32)
 		for i := range flat {
 			flat[i] += p.offset
 		}
@@ -197,7 +208,7 @@ func (l loader) fill(ctx context.Context, g group, p param, parts []part, flat a
 	if err != nil {
 		return err
 	}
-	return fillParts(ctx, l.file, g, parts, bits, read)
+	return fillParts(ctx, l.file.Checkpoint, g, parts, bits, read)
 }
 
 type readFunc[T uint16 | float32] func(ctx context.Context, name string, dst []T, opts checkpoint.ReadOptions) error

@@ -30,7 +30,7 @@ func (l loader) quantized(ctx context.Context, g group, parts []part, shape shap
 			for from := p.from; from < p.to; from += step {
 				run := part{p.source, from, min(from+step, p.to)}
 				n := run.to - run.from
-				if err := fillParts(ctx, l.file, g, []part{run}, chunk[:n*in], l.file.ReadFloat32); err != nil {
+				if err := fillParts(ctx, l.file.Checkpoint, g, []part{run}, chunk[:n*in], l.file.ReadFloat32); err != nil {
 					return err
 				}
 				for i := range n {

@@ -21,11 +21,31 @@ func converter[T uint16 | float32](from, to DType) (func(dst []T, src []byte), e
 		{F16, F16}:   loadUint16,
 		{BF16, F16}:  bfloat16ToFloat16,
 	}
-	convert, ok := table[pair{from, to}].(func(dst []T, src []byte))
-	if !ok {
-		return nil, fmt.Errorf("its type %s cannot be converted to %s: only F32, F16 and BF16 can", from, to)
+	if convert, ok := table[pair{from, to}].(func(dst []T, src []byte)); ok {
+		return convert, nil
 	}
-	return convert, nil
+	if convert := converter8[T](from, to); convert != nil {
+		return convert, nil
+	}
+	return nil, fmt.Errorf("its type %s cannot be converted to %s: only F32, F16, BF16, F8_E4M3, F8_E5M2 and F8_E8M0 can", from, to)
+}
+
+// storer returns the function that rounds float32 to elements of type to.
+func storer[T uint16 | float32](to DType) func(dst []T, src []float32) {
+	table := map[DType]any{
+		F32:  func(dst, src []float32) { copy(dst, src) },
+		BF16: func(dst []uint16, src []float32) { roundAll(dst, src, roundBFloat16) },
+		F16:  func(dst []uint16, src []float32) { roundAll(dst, src, roundHalf) },
+	}
+	store, _ := table[to].(func(dst []T, src []float32))
+	return store
+}
+
+func roundAll(dst []uint16, src []float32, round func(uint32) uint16) {
+	src = src[:len(dst)]
+	for i, v := range src {
+		dst[i] = round(math.Float32bits(v))
+	}
 }
 
 // The loops below take four elements in one load and leave no index to be

@@ -15,9 +15,10 @@
 //	}
 //
 // [Checkpoint.ReadInto] copies the stored bytes; [Checkpoint.ReadFloat32],
-// [Checkpoint.ReadBFloat16] and [Checkpoint.ReadFloat16] convert between F32,
-// F16 and BF16 on the way, through small fixed buffers, and can read a part of
-// a tensor. All of them use every core and may be called concurrently.
+// [Checkpoint.ReadBFloat16] and [Checkpoint.ReadFloat16] convert from F32,
+// F16, BF16 and the types of 8 bits on the way, through small fixed buffers,
+// can read a part of a tensor and multiply it with scales. All of them use
+// every core and may be called concurrently.
 //
 // The format is described at https://huggingface.co/docs/safetensors.
 package checkpoint

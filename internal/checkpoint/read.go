@@ -21,6 +21,10 @@ const (
 type ReadOptions struct {
 	// From is the first element to read, To the one after the last, both counted in the order of the file. To 0 means the end.
 	From, To int
+	// Map, if set, changes values, as float32, before they are rounded to the type that is read as: where a weight is stored as
+	// small numbers and scales, it multiplies the two. It is called with each run of values and the index of its first one in
+	// the tensor, from several goroutines at once, in any order.
+	Map func(values []float32, at int)
 }
 
 // elements checks the part of a tensor that is asked for.
@@ -49,20 +53,21 @@ func (c *Checkpoint) ReadInto(ctx context.Context, name string, dst []byte) erro
 	return wrapRead(t, s.readRaw(ctx, t.Offset, dst))
 }
 
-// ReadFloat32 reads a tensor of type F32, F16 or BF16 as float32, exactly.
-// dst must have Tensor.Elements elements. When it fails, dst holds anything.
+// ReadFloat32 reads a tensor of a type that [DType.Converts] as float32,
+// exactly. dst must have Tensor.Elements elements. When it fails, dst holds
+// anything.
 func (c *Checkpoint) ReadFloat32(ctx context.Context, name string, dst []float32, opts ReadOptions) error {
 	return readAs(ctx, c, name, dst, F32, opts)
 }
 
-// ReadBFloat16 reads a tensor of type F32, F16 or BF16 as the bits of
+// ReadBFloat16 reads a tensor of a type that [DType.Converts] as the bits of
 // bfloat16, rounded to nearest even; NaN stays NaN. dst must have
 // Tensor.Elements elements. When it fails, dst holds anything.
 func (c *Checkpoint) ReadBFloat16(ctx context.Context, name string, dst []uint16, opts ReadOptions) error {
 	return readAs(ctx, c, name, dst, BF16, opts)
 }
 
-// ReadFloat16 reads a tensor of type F32, F16 or BF16 as the bits of IEEE
+// ReadFloat16 reads a tensor of a type that [DType.Converts] as the bits of IEEE
 // half precision, rounded to nearest even; numbers of 65,520 and more become
 // infinite, NaN stays NaN. dst must have Tensor.Elements elements. When it
 // fails, dst holds anything.
@@ -88,12 +93,40 @@ func readAs[T uint16 | float32](ctx context.Context, c *Checkpoint, name string,
 		return fmt.Errorf("read tensor %q: %w", name, err)
 	}
 	offset := t.Offset + int64(from)*int64(t.DType.Bits()/8)
-	if t.DType == want && littleEndian {
+	switch {
+	case opts.Map != nil:
+		err = readMapped(ctx, s, t, dst, want, from, opts.Map)
+	case t.DType == want && littleEndian:
 		err = s.readRaw(ctx, offset, asBytes(dst))
-	} else {
+	default:
 		err = s.readConverted(ctx, t.DType, offset, len(dst), func(buf []byte, at, n int) { convert(dst[at:at+n], buf) })
 	}
 	return wrapRead(t, err)
+}
+
+// mapChunk is how many values Map gets at once: as float32 they stay in the core's own cache.
+const mapChunk = 16 << 10
+
+// readMapped reads the elements of a tensor from the given one on by way of float32, through a small buffer for each worker.
+func readMapped[T uint16 | float32](ctx context.Context, s *shard, t Tensor, dst []T, want DType, from int,
+	change func(values []float32, at int)) error {
+	widen, err := converter[float32](t.DType, F32)
+	if err != nil {
+		return err
+	}
+	store := storer[T](want)
+	width := t.DType.Bits() / 8
+	scratch := sync.Pool{New: func() any { return new([mapChunk]float32) }}
+	return s.readConverted(ctx, t.DType, t.Offset+int64(from)*int64(width), len(dst), func(buf []byte, at, n int) {
+		values := scratch.Get().(*[mapChunk]float32) //nolint:errcheck // the pool holds nothing else
+		for lo := 0; lo < n; lo += mapChunk {
+			part := values[:min(mapChunk, n-lo)]
+			widen(part, buf[lo*width:])
+			change(part, from+at+lo)
+			store(dst[at+lo:at+lo+len(part)], part)
+		}
+		scratch.Put(values)
+	})
 }
 
 func (c *Checkpoint) find(name string) (Tensor, *shard, error) {
