@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
+	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -33,10 +35,10 @@ func (l loader) quantized(ctx context.Context, g group, parts []part, shape shap
 				if err := fillParts(ctx, l.file.Checkpoint, g, []part{run}, chunk[:n*in], l.file.ReadFloat32); err != nil {
 					return err
 				}
-				for i := range n {
-					scales[row] = quantizeRow(dst[row*in:(row+1)*in], chunk[i*in:(i+1)*in])
-					row++
-				}
+				eachRow(n, func(i int) {
+					scales[row+i] = quantizeRow(dst[(row+i)*in:(row+i+1)*in], chunk[i*in:(i+1)*in])
+				})
+				row += n
 			}
 		}
 		return nil
@@ -56,19 +58,41 @@ func (l loader) quantized(ctx context.Context, g group, parts []part, shape shap
 	return []compute.Buffer{numbers, b}, nil
 }
 
+// eachRow calls f for each of n rows, on all cores.
+func eachRow(n int, f func(i int)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	var running sync.WaitGroup
+	for w := range workers {
+		running.Go(func() {
+			for i := w; i < n; i += workers {
+				f(i)
+			}
+		})
+	}
+	running.Wait()
+}
+
 // quantizeRow rounds numbers to multiples of the scale that it returns, symmetrically about zero.
 func quantizeRow(dst []int8, src []float32) (scale float32) {
+	var largest float32
 	for _, v := range src {
-		scale = max(scale, float32(math.Abs(float64(v))))
+		if v < 0 {
+			v = -v
+		}
+		if v > largest {
+			largest = v
+		}
 	}
-	scale /= 127
-	if scale == 0 {
+	scale = largest / 127
+	inverse := 1 / scale
+	if math.IsInf(float64(inverse), 0) { // a row of zeros, or of numbers that float32 has no steps for
 		clear(dst)
 		return 0
 	}
-	inverse := 1 / scale
+	// Adding and taking away 1.5·2²³ rounds a small number to the nearest even integer: float32 has no digits left there.
+	const magic = 3 << 22
 	for i, v := range src {
-		dst[i] = int8(math.RoundToEven(float64(v * inverse)))
+		dst[i] = int8(float32(v*inverse+magic) - magic)
 	}
 	return scale
 }

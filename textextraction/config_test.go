@@ -50,7 +50,7 @@ func TestConfigRanges(t *testing.T) {
 		{"top p", QwenTextPyTorchConfig{TopP: 1.5}, "TopP: 1.5 is outside 0 to 1"},
 		{"top p no number", QwenTextPyTorchConfig{TopP: math.NaN()}, "TopP: NaN"},
 		{"top k", QwenTextPyTorchConfig{TopK: -1}, "TopK: -1 is outside"},
-		{"dtype", QwenTextPyTorchConfig{TorchDtype: "int8"}, `TorchDtype: "int8" is not one of auto, float32, bfloat16, float16`},
+		{"dtype", QwenTextPyTorchConfig{TorchDtype: "int4"}, `TorchDtype: "int4" is not one of auto, float32, bfloat16, float16`},
 		{"device map", QwenTextPyTorchConfig{DeviceMap: "balanced"}, `DeviceMap: "balanced" is not supported`},
 		{"flash attention", QwenTextPyTorchConfig{UseFlashAttention: true}, "UseFlashAttention: true is not supported"},
 		{"pixels", QwenTextPyTorchConfig{MinPixels: 10, MaxPixels: 9}, "MinPixels: 10 is more than MaxPixels, 9"},
@@ -106,7 +106,7 @@ func TestConfigJSONRoundTrip(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &back))
 	require.Equal(t, c, back)
 	for field := range strings.SplitSeq("model revision device torch_dtype device_map trust_remote_code use_flash_attention "+
-		"cache_dir max_new_tokens temperature top_p top_k seed min_pixels max_pixels system_prompt batch_size", " ") {
+		"quantization cache_dir max_new_tokens temperature top_p top_k seed min_pixels max_pixels system_prompt batch_size", " ") {
 		require.Contains(t, string(text), `"`+field+`":`)
 	}
 }

@@ -30,14 +30,15 @@ func NewQwenTextExtractor(ctx context.Context, cfg Config) (*QwenTextExtractor, 
 func (c QwenTextPyTorchConfig) load(ctx context.Context) (engine, error) {
 	c = c.withDefaults()
 	e, err := backend.Load(ctx, backend.LoadOptions{
-		Model:    c.Model,
-		Revision: c.Revision,
-		CacheDir: c.CacheDir,
-		Device:   c.Device,
-		DType:    c.TorchDtype,
-		MaxBatch: c.BatchSize,
-		Logger:   c.Logger,
-		Progress: c.Progress,
+		Model:        c.Model,
+		Revision:     c.Revision,
+		CacheDir:     c.CacheDir,
+		Device:       c.Device,
+		DType:        c.TorchDtype,
+		Quantization: c.Quantization,
+		MaxBatch:     c.BatchSize,
+		Logger:       c.Logger,
+		Progress:     c.Progress,
 	})
 	if err != nil {
 		return nil, err // not a nil *backend.Engine in an engine

@@ -49,7 +49,7 @@ func main() {
 	flag.StringVar(&f.model, "model", "", "folder of a checkpoint (default: the one in the case's own folder)")
 	flag.StringVar(&f.cases, "cases", "", "folder of a case, or of cases")
 	flag.StringVar(&f.device, "device", "", "go, xla:cpu, cuda, …; empty chooses the best there is")
-	flag.StringVar(&f.dtype, "dtype", "float32", "type of the weights: float32, bfloat16 or float16")
+	flag.StringVar(&f.dtype, "dtype", "float32", "type of the weights: float32, bfloat16, float16 or int8")
 	flag.BoolVar(&f.json, "json", false, "print one JSON object a case instead of a table")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -65,9 +65,9 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	if f.cases == "" {
 		return errors.New("-cases is needed: the folder of a case made by qwen/testdata/make_case.py, or of cases")
 	}
-	dtype, ok := map[string]dtypes.DType{"float32": dtypes.Float32, "bfloat16": dtypes.BFloat16, "float16": dtypes.Float16}[f.dtype]
+	dtype, ok := map[string]dtypes.DType{"float32": dtypes.Float32, "bfloat16": dtypes.BFloat16, "float16": dtypes.Float16, "int8": dtypes.Int8}[f.dtype]
 	if !ok {
-		return fmt.Errorf("-dtype %q: want float32, bfloat16 or float16", f.dtype)
+		return fmt.Errorf("-dtype %q: want float32, bfloat16, float16 or int8", f.dtype)
 	}
 	root := os.DirFS(f.cases)
 	names, err := qwen.FindCases(root)
