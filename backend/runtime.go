@@ -17,9 +17,12 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.MatrixElements = 4<<20 - 1 // up to here a product with one row needs no packing of the matrix
 	case KindXLACPU:
 		r.Traits.MulReduce = true
+		r.StripeLimit, r.StripeRows = 512, 512 // larger ones make temporary arrays that are fetched from the system anew each time
 		r.Traits.SwapRows = 64
 		r.Traits.HalfAccumulator = true
 		r.Traits.HalfAttention, r.Traits.Int8Dot = true, true
+	default:
+		r.StripeLimit, r.StripeRows = 1<<14, 1<<13 // a call costs more than memory does
 	}
 	return r
 }

@@ -68,11 +68,18 @@ func (m *Model) sample(ctx context.Context, h *Hidden, draw *Draw, groups []stri
 // reading a page needs those of the last token alone, and not on the host.
 func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (_ []float32, err error) {
 	drop := func(_ int, left []compute.Buffer, _ int) error { return buffers(left).free() }
-	x, rows, err := m.prompt(ctx, l, visual, drop)
+	p, err := m.prompt(ctx, l, visual, drop)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: logits: %w", err)
 	}
-	defer func() { err = errors.Join(err, x.Finalize()) }()
+	defer func() { err = errors.Join(err, p.free()) }()
+	x, rows := p.stripes[0].x, p.rows
+	if len(p.stripes) > 1 {
+		if x, err = m.join(ctx, 0, p.states()); err != nil {
+			return nil, fmt.Errorf("qwen: logits: %w", err)
+		}
+		defer func() { err = errors.Join(err, x.Finalize()) }()
+	}
 	groups := []string{groupHead}
 	if m.Spec.Text.Tied {
 		groups = append(groups, groupEmbedding)

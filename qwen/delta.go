@@ -56,31 +56,37 @@ func (m *Model) deltaOutput(p params, x, out, gate *Node) *Node {
 	return Add(x, nn.Dense(m.runtime.Traits, out, p["linear_attn.out_proj.weight"], nil))
 }
 
-// deltaPrompt runs x [rows, hidden], of which the first valid (int32) are real, from an empty state.
-func (m *Model) deltaPrompt(p params, x, valid *Node) (residual, history, state *Node) {
-	d, g := m.Spec.Text.Delta, x.Graph()
-	rows, past := x.Shape().Dim(0), d.Kernel-1
-	in := m.deltaInputs(p, x)
-	padded := GrowLeft(in.mixed, 0, past, 0)
-	weight := p.vector("linear_attn.conv1d.weight") // [channels, kernel]
-	var mixed *Node
-	for i := range d.Kernel {
-		tap := Mul(Slice(padded, AxisRange(i, i+rows)), Reshape(Slice(weight, AxisRange(), AxisElem(i)), 1, d.Channels()))
-		if mixed == nil {
-			mixed = tap
-		} else {
-			mixed = Add(mixed, tap)
+// deltaPromptGraph is such a layer over a stripe of a prompt, x [rows, hidden], of which the first valid (int32) are real, with
+// the history and state of what stands before it → x as feedForward returns it, history, state.
+func (m *Model) deltaPromptGraph(rows int, kind layerKind) func(b *program.Builder) []*Node {
+	t, d := m.Spec.Text, m.Spec.Text.Delta
+	past := d.Kernel - 1
+	return func(b *program.Builder) []*Node {
+		x := b.Input("x", dtypes.Float32, rows, t.Hidden)
+		valid := b.Input("valid", dtypes.Int32)
+		history := b.Input("history", dtypes.Float32, past, d.Channels())
+		state := b.Input("state", dtypes.Float32, d.ValueHeads, d.KeyDim, d.ValueDim)
+		p := m.declare(b, layerParams(t, kind))
+		in := m.deltaInputs(p, x)
+		long := Concatenate([]*Node{history, in.mixed}, 0)
+		weight := p.vector("linear_attn.conv1d.weight") // [channels, kernel]
+		var mixed *Node
+		for i := range d.Kernel {
+			tap := Mul(Slice(long, AxisRange(i, i+rows)), Reshape(Slice(weight, AxisRange(), AxisElem(i)), 1, d.Channels()))
+			if mixed == nil {
+				mixed = tap
+			} else {
+				mixed = Add(mixed, tap)
+			}
 		}
-	}
-	last := Add(Iota(g, shapes.Make(dtypes.Int32, past, 1), 0), valid)
-	history = Gather(padded, last)
+		history = Gather(long, Add(Iota(b.G, shapes.Make(dtypes.Int32, past, 1), 0), valid))
 
-	q, k, v := m.deltaHeads(nn.SiLU(mixed))
-	live := ConvertDType(LessThan(Iota(g, shapes.Make(dtypes.Int32, rows, 1), 0), valid), dtypes.Float32)
-	empty := Zeros(g, shapes.Make(dtypes.Float32, d.ValueHeads, d.KeyDim, d.ValueDim))
-	out, state := nn.GatedDelta(nn.HeadsFirst(q), nn.HeadsFirst(k), nn.HeadsFirst(v),
-		Transpose(Mul(in.decay, live), 0, 1), Transpose(Mul(in.beta, live), 0, 1), empty)
-	return m.deltaOutput(p, x, nn.HeadsFirst(out), in.gate), history, state
+		q, k, v := m.deltaHeads(nn.SiLU(mixed))
+		live := ConvertDType(LessThan(Iota(b.G, shapes.Make(dtypes.Int32, rows, 1), 0), valid), dtypes.Float32)
+		out, state := nn.GatedDelta(nn.HeadsFirst(q), nn.HeadsFirst(k), nn.HeadsFirst(v),
+			Transpose(Mul(in.decay, live), 0, 1), Transpose(Mul(in.beta, live), 0, 1), state)
+		return append(m.feedForward(p, m.deltaOutput(p, x, nn.HeadsFirst(out), in.gate), kind), history, state)
+	}
 }
 
 // deltaStepGraph is such a layer for one new token a slot: x [slots, hidden], history [slots, kernel-1, channels] and state

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/gomlx/compute"
 
@@ -41,26 +40,6 @@ func (v *Visual) index(at Span, rows int) []int32 {
 func (v *Visual) Close() error {
 	return buffers(append([]compute.Buffer{v.rows}, v.deepstack...)).free()
 }
-
-// bucket rounds a number of rows up so that few shapes are compiled: to a multiple of an eighth of the power of two below
-// it, and of 32, which wastes an eighth at most of anything large.
-func (m *Model) bucket(rows int) int {
-	if m.runtime.ExactShapes {
-		return rows
-	}
-	step := 32
-	for step*16 <= rows {
-		step *= 2
-	}
-	return (rows + step - 1) / step * step
-}
-
-// An image of more than stripeLimit patches goes through the tower in stripes of stripeRows patches, each against the keys
-// and values of all. What is in memory at one time is then that of a stripe, and the context is obeyed between stripes.
-const (
-	defaultStripeLimit = 2048
-	defaultStripeRows  = 512
-)
 
 // stripe is a part of an image's patches on their way through the tower.
 type stripe struct {
@@ -109,19 +88,8 @@ func (e *encoding) split(unit int) {
 	r, v := e.m.runtime, e.m.Spec.Vision
 	whole := unit * max(1, v.Window*v.Window)
 	e.rows = e.m.bucket(len(e.order)) * unit
-	limit, rows := r.StripeLimit, r.StripeRows
-	if limit <= 0 {
-		limit, rows = defaultStripeLimit, defaultStripeRows
-	}
-	if r.Workers > 1 {
-		rows = min(rows, (e.rows+r.Workers-1)/r.Workers+whole-1)
-	}
-	rows = max(whole, rows/whole*whole)
-	switch {
-	case e.rows <= limit:
-		rows = (e.rows + whole - 1) / whole * whole
-		e.rows = rows
-	case !r.ExactShapes: // so that all stripes have one shape
+	rows := r.stripeRows(e.rows, whole)
+	if rows >= e.rows || !r.ExactShapes { // so that all stripes have one shape
 		e.rows = (e.rows + rows - 1) / rows * rows
 	}
 	for len(e.order) < e.rows/unit {
@@ -218,135 +186,4 @@ func (e *encoding) embedStripe(ctx context.Context, rows int, pixels []float32, 
 		return nil, err
 	}
 	return x[0], nil
-}
-
-// block runs one transformer block.
-func (e *encoding) block(ctx context.Context, i int) error {
-	windowed := e.m.Spec.Vision.windowedAt(i)
-	if len(e.stripes) > 1 && !windowed {
-		return e.stripedBlock(ctx, i)
-	}
-	return e.each(func(j int) error {
-		s := &e.stripes[j]
-		in := []compute.Buffer{s.x, s.cos, s.sin}
-		switch {
-		case e.padded && windowed:
-			in = append(in, s.bias)
-		case e.padded:
-			in = append(in, e.bias)
-		}
-		name := fmt.Sprintf("block %d %t %t", s.rows, windowed, e.padded)
-		out, err := e.m.run(ctx, name, e.m.blockGraph(s.rows, windowed, e.padded), in, groupBlock(i))
-		if err != nil {
-			return err
-		}
-		return s.replace(out[0])
-	})
-}
-
-// each calls f for every stripe, runtime.Workers at a time, and returns their errors. With one worker the first error ends it.
-func (e *encoding) each(f func(i int) error) error {
-	if e.m.runtime.Workers <= 1 {
-		for i := range e.stripes {
-			if err := f(i); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	errs := make([]error, len(e.stripes))
-	free := make(chan struct{}, e.m.runtime.Workers)
-	var running sync.WaitGroup
-	for i := range e.stripes {
-		free <- struct{}{}
-		running.Go(func() {
-			errs[i] = f(i)
-			<-free
-		})
-	}
-	running.Wait()
-	return errors.Join(errs...)
-}
-
-// replace puts the next state in the place of the last.
-func (s *stripe) replace(x compute.Buffer) error {
-	old := s.x
-	s.x = x
-	return old.Finalize()
-}
-
-func (e *encoding) stripedBlock(ctx context.Context, i int) (err error) {
-	n := len(e.stripes)
-	queries, keys, values := make(buffers, n), make(buffers, n), make(buffers, n)
-	var all [2]compute.Buffer
-	defer func() { err = errors.Join(err, queries.free(), keys.free(), values.free(), buffers(all[:]).free()) }()
-	err = e.each(func(j int) error {
-		s := e.stripes[j]
-		out, err := e.m.run(ctx, fmt.Sprintf("heads %d", s.rows), e.m.headsGraph(s.rows), []compute.Buffer{s.x, s.cos, s.sin}, groupBlock(i))
-		if err != nil {
-			return err
-		}
-		queries[j], keys[j], values[j] = out[0], out[1], out[2]
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for j, parts := range []buffers{keys, values} {
-		if all[j], err = e.m.join(ctx, 1, parts); err != nil {
-			return err
-		}
-	}
-	return e.each(func(j int) error {
-		s := &e.stripes[j]
-		in := []compute.Buffer{s.x, queries[j], all[0], all[1]}
-		if e.padded {
-			in = append(in, e.bias)
-		}
-		name := fmt.Sprintf("rest %d %d %t", s.rows, e.rows, e.padded)
-		out, err := e.m.run(ctx, name, e.m.restGraph(s.rows, e.rows, e.padded), in, groupBlock(i))
-		if err != nil {
-			return err
-		}
-		return s.replace(out[0])
-	})
-}
-
-// merge runs a merger on all stripes and joins what it makes of them.
-func (e *encoding) merge(ctx context.Context, group string, deepstack bool) (_ compute.Buffer, err error) {
-	parts := make(buffers, len(e.stripes))
-	err = e.each(func(i int) error {
-		s := e.stripes[i]
-		out, err := e.m.run(ctx, fmt.Sprintf("merger %d %t", s.rows, deepstack), e.m.mergerGraph(s.rows, deepstack), []compute.Buffer{s.x}, group)
-		if err != nil {
-			return err
-		}
-		parts[i] = out[0]
-		return nil
-	})
-	if err == nil && len(parts) == 1 {
-		return parts[0], nil
-	}
-	var joined compute.Buffer
-	if err == nil {
-		joined, err = e.m.join(ctx, 0, parts)
-	}
-	return joined, errors.Join(err, parts.free())
-}
-
-// join puts buffers end to end along an axis.
-func (m *Model) join(ctx context.Context, axis int, parts []compute.Buffer) (compute.Buffer, error) {
-	var shapes [][]int
-	for _, p := range parts {
-		shape, err := p.Shape()
-		if err != nil {
-			return nil, err
-		}
-		shapes = append(shapes, shape.Dimensions)
-	}
-	out, err := m.run(ctx, fmt.Sprintf("join %d %v", axis, shapes), joinGraph(axis, shapes), parts)
-	if err != nil {
-		return nil, err
-	}
-	return out[0], nil
 }

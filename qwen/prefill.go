@@ -26,127 +26,187 @@ func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache 
 	store := func(layer int, left []compute.Buffer, rows int) error {
 		return cache.store(ctx, layer, slot, left, rows)
 	}
-	x, rows, err := m.prompt(ctx, l, visual, store)
+	p, err := m.prompt(ctx, l, visual, store)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: prefill: %w", err)
 	}
-	last, err := m.lastRow(ctx, x, rows, len(l.IDs)-1)
-	if err != nil {
-		return nil, fmt.Errorf("qwen: prefill: %w", errors.Join(err, x.Finalize()))
+	last, err := p.lastRow(ctx)
+	if err = errors.Join(err, p.free()); err != nil {
+		return nil, errors.Join(fmt.Errorf("qwen: prefill: %w", err), buffers{last}.free())
 	}
 	cache.begin(slot, int32(len(l.IDs)), l.Next)
-	return &Hidden{last, 1}, x.Finalize()
+	return &Hidden{last, 1}, nil
 }
 
 // storeFunc takes what a layer keeps of a prompt: its keys and values [kvHeads, rows, headDim], or its history and state.
 type storeFunc func(layer int, left []compute.Buffer, rows int) error
 
-// prompt runs a prompt through all layers and returns the states of all its tokens, padded to rows.
-func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store storeFunc) (_ compute.Buffer, rows int, err error) {
-	t := m.Spec.Text
+// prompt is a prompt on its way through the text tower.
+type prompt struct {
+	m       *Model
+	layout  *Layout
+	visual  []*Visual
+	rows    int // tokens, with padding
+	stripes []promptStripe
+	scratch buffers
+}
+
+// promptStripe is a run of rows of a prompt.
+type promptStripe struct {
+	from, rows  int
+	x, cos, sin compute.Buffer
+	valid       compute.Buffer   // the number of its rows that are real
+	index       []compute.Buffer // for each image, see visualGraph
+	live        []bool
+}
+
+// prompt runs a prompt through all layers. The caller frees it.
+func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store storeFunc) (*prompt, error) {
 	if len(visual) != len(l.Images) {
-		return nil, 0, fmt.Errorf("%d images given, the prompt has %d", len(visual), len(l.Images))
+		return nil, fmt.Errorf("%d images given, the prompt has %d", len(visual), len(l.Images))
 	}
-	rows = m.bucket(len(l.IDs))
-	var scratch buffers
-	defer func() { err = errors.Join(err, scratch.free()) }()
-	ids := make([]int32, rows)
-	copy(ids, l.IDs)
-	in, err := scratch.keep(m, ids, rows)
-	if err != nil {
-		return nil, 0, err
-	}
-	index := make([]compute.Buffer, len(visual))
 	for i, v := range visual {
 		if v.tokens != l.Images[i].Count {
-			return nil, 0, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
-		}
-		if index[i], err = scratch.keep(m, v.index(l.Images[i], rows), rows); err != nil {
-			return nil, 0, err
+			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
 		}
 	}
-	turn := textAngles(t, l.Positions, rows)
-	cos, err := scratch.keep(m, turn.cos, rows, t.RotaryDim/2)
-	if err != nil {
-		return nil, 0, err
+	p := &prompt{m: m, layout: l, visual: visual, rows: m.bucket(len(l.IDs))}
+	rows := m.runtime.stripeRows(p.rows, 1)
+	if !m.runtime.ExactShapes { // so that all stripes have one shape
+		p.rows = (p.rows + rows - 1) / rows * rows
 	}
-	sin, err := scratch.keep(m, turn.sin, rows, t.RotaryDim/2)
-	if err != nil {
-		return nil, 0, err
+	for from := 0; from < p.rows; from += rows {
+		p.stripes = append(p.stripes, promptStripe{from: from, rows: min(rows, p.rows-from)})
 	}
-	valid, err := scratch.keep(m, []int32{int32(len(l.IDs))})
-	if err != nil {
-		return nil, 0, err
+	if err := p.run(ctx, store); err != nil {
+		return nil, errors.Join(err, p.free())
 	}
-	live := make([]bool, rows)
-	for i := range l.IDs {
-		live[i] = true
-	}
+	return p, nil
+}
 
-	out, err := m.run(ctx, fmt.Sprintf("embed %d", rows), m.embedGraph(rows), []compute.Buffer{in}, groupEmbedding)
-	if err != nil {
-		return nil, 0, err
+// states are the hidden states of the stripes.
+func (p *prompt) states() buffers {
+	var all buffers
+	for _, s := range p.stripes {
+		all = append(all, s.x)
 	}
-	x := out[0]
-	// replace puts the next state in the place of x.
-	replace := func(out []compute.Buffer, err error) error {
+	return all
+}
+
+func (p *prompt) free() error { return errors.Join(p.states().free(), p.scratch.free()) }
+
+func (p *prompt) run(ctx context.Context, store storeFunc) error {
+	if err := p.embed(ctx); err != nil {
+		return err
+	}
+	for i, v := range p.visual {
+		if err := p.addVisual(ctx, i, v.rows, false); err != nil {
+			return err
+		}
+	}
+	for i := range p.m.Spec.Text.Layers {
+		layer := p.attentionLayer
+		if p.m.Spec.Text.LinearAt(i) {
+			layer = p.deltaLayer
+		}
+		left, err := layer(ctx, i)
 		if err != nil {
 			return err
 		}
-		old := x
-		x = out[0]
-		return old.Finalize()
-	}
-	fail := func(err error) (compute.Buffer, int, error) { return nil, 0, errors.Join(err, x.Finalize()) }
-	for i, v := range visual {
-		if err := replace(m.addVisual(ctx, x, v.rows, index[i], rows, len(v.order), false)); err != nil {
-			return fail(err)
+		if err := store(i, left, p.rows); err != nil {
+			return err
 		}
-	}
-	for i := range t.Layers {
-		kind := t.kindAt(i)
-		in := []compute.Buffer{x, cos, sin}
-		if kind.linear {
-			in = []compute.Buffer{x, valid}
-		}
-		out, err := m.run(ctx, fmt.Sprintf("layer %d %v", rows, kind), m.prefillGraph(rows, kind), in, groupLayer(i))
-		if err != nil {
-			return fail(err)
-		}
-		left := out[len(out)-2:]
-		if kind.sparse {
-			out[0], err = m.mix(ctx, i, out[0], out[1], out[2], rows, live)
-			if err != nil {
-				return fail(errors.Join(err, buffers(left).free()))
-			}
-		}
-		if err := errors.Join(replace(out, nil), store(i, left, rows)); err != nil {
-			return fail(err)
-		}
-		for j, v := range visual {
+		for j, v := range p.visual {
 			if i < len(v.deepstack) {
-				if err := replace(m.addVisual(ctx, x, v.deepstack[i], index[j], rows, len(v.order), true)); err != nil {
-					return fail(err)
+				if err := p.addVisual(ctx, j, v.deepstack[i], true); err != nil {
+					return err
 				}
 			}
 		}
 	}
-	return x, rows, nil
+	return nil
 }
 
-func (m *Model) addVisual(ctx context.Context, x, features, index compute.Buffer, rows, visual int, add bool) ([]compute.Buffer, error) {
-	name := fmt.Sprintf("visual %d %d %t", rows, visual, add)
-	return m.run(ctx, name, m.visualGraph(rows, visual, add), []compute.Buffer{x, features, index})
+// embed looks up the tokens of each stripe and puts what else it needs on the device.
+func (p *prompt) embed(ctx context.Context) (err error) {
+	m, half := p.m, p.m.Spec.Text.RotaryDim/2
+	turn := textAngles(m.Spec.Text, p.layout.Positions, p.rows)
+	ids := append(make([]int32, 0, p.rows), p.layout.IDs...)[:p.rows]
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		to := s.from + s.rows
+		real := min(max(0, len(p.layout.IDs)-s.from), s.rows)
+		s.live = make([]bool, s.rows)
+		for j := range real {
+			s.live[j] = true
+		}
+		if s.cos, err = p.scratch.keep(m, turn.cos[s.from*half:to*half], s.rows, half); err != nil {
+			return err
+		}
+		if s.sin, err = p.scratch.keep(m, turn.sin[s.from*half:to*half], s.rows, half); err != nil {
+			return err
+		}
+		if s.valid, err = p.scratch.keep(m, []int32{int32(real)}); err != nil {
+			return err
+		}
+		for j, v := range p.visual {
+			index, err := p.scratch.keep(m, v.index(p.layout.Images[j], p.rows)[s.from:to], s.rows)
+			if err != nil {
+				return err
+			}
+			s.index = append(s.index, index)
+		}
+		in, err := p.scratch.keep(m, ids[s.from:to], s.rows)
+		if err != nil {
+			return err
+		}
+		out, err := m.run(ctx, fmt.Sprintf("embed %d", s.rows), m.embedGraph(s.rows), []compute.Buffer{in}, groupEmbedding)
+		if err != nil {
+			return err
+		}
+		s.x = out[0]
+	}
+	return nil
 }
 
-func (m *Model) lastRow(ctx context.Context, x compute.Buffer, rows, row int) (_ compute.Buffer, err error) {
+// replace puts the next state in the place of the last.
+func (s *promptStripe) replace(x compute.Buffer) error {
+	old := s.x
+	s.x = x
+	return old.Finalize()
+}
+
+// addVisual puts rows of an image where they belong.
+func (p *prompt) addVisual(ctx context.Context, image int, features compute.Buffer, add bool) error {
+	at, n := p.layout.Images[image], len(p.visual[image].order)
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		if at.Start >= s.from+s.rows || at.Start+at.Count <= s.from {
+			continue
+		}
+		name := fmt.Sprintf("visual %d %d %t", s.rows, n, add)
+		out, err := p.m.run(ctx, name, p.m.visualGraph(s.rows, n, add), []compute.Buffer{s.x, features, s.index[image]})
+		if err != nil {
+			return err
+		}
+		if err := s.replace(out[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastRow is the state of the last token.
+func (p *prompt) lastRow(ctx context.Context) (_ compute.Buffer, err error) {
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
-	at, err := scratch.keep(m, []int32{int32(row)}, 1)
+	last := len(p.layout.IDs) - 1
+	s := p.stripes[last/p.stripes[0].rows]
+	at, err := scratch.keep(p.m, []int32{int32(last - s.from)}, 1)
 	if err != nil {
 		return nil, err
 	}
-	out, err := m.run(ctx, fmt.Sprintf("row %d", rows), m.rowGraph(rows), []compute.Buffer{x, at})
+	out, err := p.m.run(ctx, fmt.Sprintf("row %d", s.rows), p.m.rowGraph(s.rows), []compute.Buffer{s.x, at})
 	if err != nil {
 		return nil, err
 	}

@@ -88,25 +88,40 @@ func (m *Model) feedForward(p params, x *Node, kind layerKind) []*Node {
 	return []*Node{x, h, nn.Dense(traits, h, p["mlp.gate.weight"], nil)}
 }
 
-// prefillGraph is one layer over a prompt: x [rows, hidden] → x as feedForward returns it, and the layer's keys and values
-// [kvHeads, rows, headDim], or the state that it leaves. Rows behind the prompt are padding, which no real row sees.
-func (m *Model) prefillGraph(rows int, kind layerKind) func(b *program.Builder) []*Node {
+// projectGraph is the first half of a layer over a stripe of a prompt, x [rows, hidden]: its queries [heads, rows, headDim], keys
+// and values [kvHeads, rows, headDim], and the gate where there is one.
+func (m *Model) projectGraph(rows int, kind layerKind) func(b *program.Builder) []*Node {
 	t := m.Spec.Text
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, t.Hidden)
-		if kind.linear {
-			valid := b.Input("valid", dtypes.Int32)
-			p := m.declare(b, layerParams(t, kind))
-			x, history, state := m.deltaPrompt(p, x, valid)
-			return append(m.feedForward(p, x, kind), history, state)
-		}
 		cos := b.Input("cos", dtypes.Float32, rows, t.RotaryDim/2)
 		sin := b.Input("sin", dtypes.Float32, rows, t.RotaryDim/2)
+		q, k, v, gate := m.project(m.declare(b, layerParams(t, kind)), x, cos, sin)
+		out := []*Node{nn.HeadsFirst(q), nn.HeadsFirst(k), nn.HeadsFirst(v)}
+		if gate != nil {
+			out = append(out, gate)
+		}
+		return out
+	}
+}
+
+// attendGraph is the second half: the queries of a stripe that ends at the row to, against the keys and values of all rows
+// [kvHeads, keys, headDim] up to there → x as feedForward returns it. Rows behind the prompt are padding, which no real row
+// sees.
+func (m *Model) attendGraph(rows, to, keys int, kind layerKind) func(b *program.Builder) []*Node {
+	t := m.Spec.Text
+	return func(b *program.Builder) []*Node {
+		x := b.Input("x", dtypes.Float32, rows, t.Hidden)
+		q := b.Input("q", dtypes.Float32, t.Heads, rows, t.HeadDim)
+		k := b.Input("k", dtypes.Float32, t.KVHeads, keys, t.HeadDim)
+		v := b.Input("v", dtypes.Float32, t.KVHeads, keys, t.HeadDim)
+		gate := optional(b, t.OutputGate, "gate", rows, t.Heads*t.HeadDim)
 		p := m.declare(b, layerParams(t, kind))
-		q, k, v, gate := m.project(p, x, cos, sin)
-		k, v = nn.HeadsFirst(k), nn.HeadsFirst(v)
-		x = m.attended(p, x, nn.Attention(m.runtime.Traits, nn.HeadsFirst(q), k, v, true, nil), gate)
-		return append(m.feedForward(p, x, kind), k, v)
+		if to < keys {
+			k, v = Slice(k, AxisRange(), AxisRange(0, to)), Slice(v, AxisRange(), AxisRange(0, to))
+		}
+		x = m.attended(p, x, nn.Attention(m.runtime.Traits, q, k, v, true, nil), gate)
+		return m.feedForward(p, x, kind)
 	}
 }
 

@@ -29,12 +29,13 @@ func HeadsFirst(x *Node) *Node { return TransposeAllAxes(x, 1, 0, 2) }
 // Attention is softmax(q·kᵀ/√dim)·v within one sequence, for q [heads, rows, dim] and k, v [kvHeads, keys, dim], where heads
 // is a multiple of kvHeads. It returns [rows, heads·dim].
 //
-// With causal set, rows and keys are the same tokens, and a row sees itself and those before it. A bias [keys], or nil, is added
+// With causal set, the rows are the last of the keys' tokens, and a row sees itself and those before it. A bias [keys], or nil, is added
 // to the scores of each key: see [Hide]. The queries go in blocks, so that the scores in memory at one time stay within
 // t.BlockBytes, however many keys there are.
 func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 	heads, rows, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
 	kv, keys := k.Shape().Dim(0), k.Shape().Dim(1)
+	before := keys - rows // where causal
 	q = MulScalar(q, 1/math.Sqrt(float64(dim)))
 	block := queryBlock(t, heads, rows, keys, causal)
 	var outs []*Node
@@ -45,13 +46,13 @@ func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 			qb = Slice(q, AxisRange(), AxisRange(from, from+n))
 		}
 		if causal && from+n < rows { // the keys after the block's last query are seen by none of its queries
-			seen = from + n
+			seen = before + from + n
 			kb, vb = Slice(k, AxisRange(), AxisRange(0, seen)), Slice(v, AxisRange(), AxisRange(0, seen))
 		}
 		qb = Reshape(qb, kv, heads/kv*n, dim)                        // heads that share a key stand together
 		scores := Reshape(batchDot(t, qb, kb, 2, 2), heads, n, seen) // [heads, n, seen]
 		if causal {
-			scores = Add(scores, causalBias(q.Graph(), from, n, seen))
+			scores = Add(scores, causalBias(q.Graph(), before+from, n, seen))
 		}
 		if bias != nil {
 			scores = Add(scores, Reshape(Slice(bias, AxisRange(0, seen)), 1, 1, seen))

@@ -1,0 +1,113 @@
+package qwen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+)
+
+// finish puts what feedForward returned in the place of a stripe's state, with the experts' part where the layer has any. It
+// takes the buffers.
+func (p *prompt) finish(ctx context.Context, layer int, s *promptStripe, out []compute.Buffer) error {
+	x := out[0]
+	if len(out) > 1 {
+		var err error
+		if x, err = p.m.mix(ctx, layer, out[0], out[1], out[2], s.rows, s.live); err != nil {
+			return err
+		}
+	}
+	return s.replace(x)
+}
+
+// attentionLayer runs a layer and returns its keys and values [kvHeads, rows, headDim].
+func (p *prompt) attentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
+	m, kind, n := p.m, p.m.Spec.Text.kindAt(layer), len(p.stripes)
+	projected := make([][]compute.Buffer, n)
+	defer func() {
+		for _, b := range projected {
+			err = errors.Join(err, buffers(b).free())
+		}
+		if err != nil {
+			err = errors.Join(err, buffers(left).free())
+		}
+	}()
+	err = m.each(n, func(i int) error {
+		s := p.stripes[i]
+		out, err := m.run(ctx, fmt.Sprintf("project %d %v", s.rows, kind), m.projectGraph(s.rows, kind), []compute.Buffer{s.x, s.cos, s.sin}, groupLayer(layer))
+		projected[i] = out
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for j := 1; j <= 2; j++ {
+		all, err := p.joined(ctx, projected, j)
+		if err != nil {
+			return left, err
+		}
+		left = append(left, all)
+	}
+	return left, m.each(n, func(i int) error {
+		s := &p.stripes[i]
+		in := []compute.Buffer{s.x, projected[i][0], left[0], left[1]}
+		if len(projected[i]) > 3 {
+			in = append(in, projected[i][3])
+		}
+		to := s.from + s.rows
+		name := fmt.Sprintf("attend %d %d %d %v", s.rows, to, p.rows, kind)
+		out, err := m.run(ctx, name, m.attendGraph(s.rows, to, p.rows, kind), in, groupLayer(layer))
+		if err != nil {
+			return err
+		}
+		return p.finish(ctx, layer, s, out)
+	})
+}
+
+// joined puts the j-th of what the stripes have made end to end. What it takes out of them it leaves nil.
+func (p *prompt) joined(ctx context.Context, made [][]compute.Buffer, j int) (compute.Buffer, error) {
+	var parts buffers
+	for _, b := range made {
+		parts = append(parts, b[j])
+	}
+	if len(parts) == 1 {
+		made[0][j] = nil
+		return parts[0], nil
+	}
+	return p.m.join(ctx, 1, parts)
+}
+
+// deltaLayer runs a layer with a recurrent state, one stripe after the other, and returns the history and state behind them.
+func (p *prompt) deltaLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
+	m, kind, d := p.m, p.m.Spec.Text.kindAt(layer), p.m.Spec.Text.Delta
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, buffers(left).free())
+		}
+	}()
+	for _, dims := range [][]int{{d.Kernel - 1, d.Channels()}, {d.ValueHeads, d.KeyDim, d.ValueDim}} {
+		empty := shapes.Make(dtypes.Float32, dims...)
+		b, err := m.upload(make([]float32, empty.Size()), dims...)
+		if err != nil {
+			return left, err
+		}
+		left = append(left, b)
+	}
+	for i := range p.stripes {
+		s := &p.stripes[i]
+		in := []compute.Buffer{s.x, s.valid, left[0], left[1]}
+		out, err := m.run(ctx, fmt.Sprintf("delta %d %v", s.rows, kind), m.deltaPromptGraph(s.rows, kind), in, groupLayer(layer))
+		if err != nil {
+			return left, err
+		}
+		old := left
+		left = out[len(out)-2:]
+		if err := errors.Join(buffers(old).free(), p.finish(ctx, layer, s, out[:len(out)-2])); err != nil {
+			return left, err
+		}
+	}
+	return left, nil
+}

@@ -1,0 +1,88 @@
+package qwen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gomlx/compute"
+)
+
+// Sequences go through the towers in stripes of rows, each against the keys and values of all. What is in memory at one time
+// is then that of a stripe, several can be run at once, and the context is obeyed between them.
+const (
+	defaultStripeLimit = 2048
+	defaultStripeRows  = 512
+)
+
+// stripeRows is the size of the stripes of a sequence, a multiple of whole: up to the limit all rows are one, above it they are
+// cut into stripes of about one size.
+func (r Runtime) stripeRows(rows, whole int) int {
+	limit, most := r.StripeLimit, r.StripeRows
+	if limit <= 0 {
+		limit, most = defaultStripeLimit, defaultStripeRows
+	}
+	if rows <= limit {
+		return max(whole, (rows+whole-1)/whole*whole)
+	}
+	if r.Workers > 1 {
+		most = min(most, (rows+r.Workers-1)/r.Workers)
+	}
+	n := (rows + most - 1) / max(1, most)
+	return ((rows+n-1)/n + whole - 1) / whole * whole
+}
+
+// bucket rounds a number of rows up so that few shapes are compiled: to a multiple of an eighth of the power of two below
+// it, and of 32, which wastes an eighth at most of anything large.
+func (m *Model) bucket(rows int) int {
+	if m.runtime.ExactShapes {
+		return rows
+	}
+	step := 32
+	for step*16 <= rows {
+		step *= 2
+	}
+	return (rows + step - 1) / step * step
+}
+
+// each calls f for every one of n stripes, runtime.Workers at a time, and returns their errors. With one worker the first error ends it.
+func (m *Model) each(n int, f func(i int) error) error {
+	if m.runtime.Workers <= 1 {
+		for i := range n {
+			if err := f(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	errs := make([]error, n)
+	free := make(chan struct{}, m.runtime.Workers)
+	var running sync.WaitGroup
+	for i := range n {
+		free <- struct{}{}
+		running.Go(func() {
+			errs[i] = f(i)
+			<-free
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+// join puts buffers end to end along an axis.
+func (m *Model) join(ctx context.Context, axis int, parts []compute.Buffer) (compute.Buffer, error) {
+	var shapes [][]int
+	for _, p := range parts {
+		shape, err := p.Shape()
+		if err != nil {
+			return nil, err
+		}
+		shapes = append(shapes, shape.Dimensions)
+	}
+	out, err := m.run(ctx, fmt.Sprintf("join %d %v", axis, shapes), joinGraph(axis, shapes), parts)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
