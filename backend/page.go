@@ -67,7 +67,8 @@ func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot
 	if err != nil {
 		return err
 	}
-	prompt := qwen.Prompt{System: p.request.System, Text: p.request.Prompt, TextFirst: p.request.TextFirst}
+	r := p.request
+	prompt := qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst, NoThinking: r.NoThinking}
 	layout, err := m.Layout(prompt, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
 	if err != nil {
 		return err
