@@ -37,7 +37,9 @@ func (p *Preset) readAnswer(raw string, format Format, width, height int) *Extra
 	a.result = &ExtractResult{Format: format, RawOutput: raw}
 	parsers[p.Parser].read(a)
 	r := a.result
-	r.PlainText = PlainText(r.Content, format)
+	if r.PlainText == "" {
+		r.PlainText = PlainText(r.Content, format)
+	}
 	r.WordCount, r.ContentLength = r.countWords(), r.countLength()
 	return r
 }

@@ -44,6 +44,7 @@ func (a *answerReader) layoutHTML() {
 		}
 	}
 	flush()
+	a.result.PlainText = collapse(a.result.PlainText) // of the HTML: Markdown would leave tables and code as they are
 	separator := "\n\n"
 	if a.format == HTML {
 		separator = "\n"
@@ -74,9 +75,13 @@ func (a *answerReader) appendBlock(blocks []Block, label, box, html string) []Bl
 		return n.tag == "img" && n.attr("src") == "" && !picture
 	}), isSpace)
 	b := Block{Label: label, Box: a.box(numbers(box)), Content: html}
-	switch {
-	case label == blankLabel, html == "" && b.Box == [4]int{}:
+	if label == blankLabel || html == "" && b.Box == [4]int{} {
 		return blocks
+	}
+	if !slices.Contains(marginLabels, label) {
+		a.result.PlainText += PlainText(html, HTML) + " "
+	}
+	switch {
 	case a.format == Markdown:
 		b.Content = markdownOf(html)
 	case html != "" && (label == "" || label == "Text") && !strings.Contains(html, "<"):
