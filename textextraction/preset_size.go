@@ -12,6 +12,9 @@ import (
 // PageSize says how a page is scaled before the checkpoint's processor sees it, as the pipeline of a finetune does. One of
 // four ways can be chosen: LongestSide, ShortestSide, Width with Height, or MinSide with the areas. Sizes are in pixels, and
 // the sides from 1 to 8192. The zero value leaves pages as they are.
+//
+// Chandra and MinerU scale pictures with Pillow, and so does this, byte for byte. The pipelines of olmOCR and RolmOCR have
+// poppler draw a PDF's page in the size; a page that is a picture already is scaled with the filter here.
 type PageSize struct {
 	// LongestSide is the length that the longer side gets, up or down; the shorter one follows, rounded.
 	LongestSide int `json:"longest_side,omitzero"`
