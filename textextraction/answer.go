@@ -25,6 +25,7 @@ type answerReader struct {
 	raw           string
 	width, height int // of the source image
 	result        *ExtractResult
+	plain         []string // the texts of its blocks without markup, where a parser has them apart
 }
 
 // readAnswer returns the result for what a model wrote, see [NewExtractResult], by the preset's parser.

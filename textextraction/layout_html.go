@@ -44,7 +44,7 @@ func (a *answerReader) layoutHTML() {
 		}
 	}
 	flush()
-	a.result.PlainText = collapse(a.result.PlainText) // of the HTML: Markdown would leave tables and code as they are
+	a.result.PlainText = collapse(strings.Join(a.plain, " ")) // of the HTML: Markdown would leave tables as they are
 	separator := "\n\n"
 	if a.format == HTML {
 		separator = "\n"
@@ -79,7 +79,7 @@ func (a *answerReader) appendBlock(blocks []Block, label, box, html string) []Bl
 		return blocks
 	}
 	if !slices.Contains(marginLabels, label) {
-		a.result.PlainText += PlainText(html, HTML) + " "
+		a.plain = append(a.plain, PlainText(html, HTML))
 	}
 	switch {
 	case a.format == Markdown:

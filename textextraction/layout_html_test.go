@@ -123,7 +123,7 @@ func TestLayoutHTMLTraps(t *testing.T) {
 // Depth and size do no harm: neither the stack nor the time grows beyond the answer.
 func TestLayoutHTMLIsLinear(t *testing.T) {
 	p := mustPreset("chandra2")
-	size := 1 << 17
+	size := 1 << 16
 	inputs := hostile(size)
 	for _, unit := range []string{
 		"<div>", "<ul><li>", "<p>", "<b>", "<table><tr><td>", "<math>", "<math>a</math>", "<pre>", "<a href=x>", "</div>", "<div data-bbox=\"1 2 3 4\">x</div>",
