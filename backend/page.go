@@ -68,7 +68,7 @@ func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot
 		return err
 	}
 	r := p.request
-	prompt := qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst, NoThinking: r.NoThinking}
+	prompt := qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst}
 	layout, err := m.Layout(prompt, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
 	if err != nil {
 		return err

@@ -13,8 +13,6 @@ type Request struct {
 	Prompt string
 	// TextFirst puts Prompt before the image.
 	TextFirst bool
-	// NoThinking asks a model that can think before it answers not to.
-	NoThinking bool
 	// System is the text of a system turn before it. Empty means that no system turn is given to the chat template.
 	System string
 	// MaxNewTokens bounds the answer, in tokens. Zero means 8192.

@@ -16,9 +16,6 @@ type Prompt struct {
 	Text string
 	// TextFirst puts the text before the images, as some finetunes were trained.
 	TextFirst bool
-	// NoThinking sets the template's variable enable_thinking to false: models that can think before they answer then do
-	// not. Templates of other models do not read it.
-	NoThinking bool
 }
 
 // Layout renders the checkpoint's chat template for a prompt about images of the given grids, puts in an image token for
@@ -82,9 +79,5 @@ func (m *Model) render(prompt Prompt, images int) (string, error) {
 		content = append(content, text)
 	}
 	messages = append(messages, chat.Message{Role: "user", Content: content})
-	var variables map[string]any
-	if prompt.NoThinking {
-		variables = map[string]any{"enable_thinking": false}
-	}
-	return m.template.RenderWith(messages, true, variables)
+	return m.template.Render(messages, true)
 }

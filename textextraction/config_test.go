@@ -106,9 +106,11 @@ func TestConfigJSONRoundTrip(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &back))
 	require.Equal(t, c, back)
 	for field := range strings.SplitSeq("model revision device torch_dtype device_map trust_remote_code use_flash_attention "+
-		"cache_dir max_new_tokens temperature top_p top_k seed min_pixels max_pixels system_prompt batch_size preset custom_preset", " ") {
+		"cache_dir max_new_tokens temperature top_p top_k seed min_pixels max_pixels system_prompt batch_size", " ") {
 		require.Contains(t, string(text), `"`+field+`":`)
 	}
+	require.Contains(t, string(text), `"preset":`)
+	require.Contains(t, string(text), `"custom_preset":`)
 }
 
 // fill sets every field of a struct that JSON has to a value of its own.

@@ -31,8 +31,6 @@ type Preset struct {
 	SystemPrompt string `json:"system_prompt,omitzero"`
 	// TextFirst puts the prompt before the image. The order is trained in: the other one gives worse text.
 	TextFirst bool `json:"text_first,omitzero"`
-	// NoThinking asks the chat template not to let the model think before it answers (enable_thinking is false).
-	NoThinking bool `json:"no_thinking,omitzero"`
 
 	// PageSize says how a page is scaled before the checkpoint's processor scales it. Zero means not at all. MinPixels or
 	// MaxPixels of a config or call take the place of PageSize, CheckpointBounds and the preset's own pixels together.

@@ -50,7 +50,7 @@ func (p *Preset) request(ctx context.Context, r *backend.Request, pixels bool) (
 	if p == nil {
 		return nil
 	}
-	r.TextFirst, r.NoThinking, r.KeepSpecialTokens = p.TextFirst, p.NoThinking, p.KeepSpecialTokens
+	r.TextFirst, r.KeepSpecialTokens = p.TextFirst, p.KeepSpecialTokens
 	r.Stops = p.Stops
 	if pixels {
 		return nil

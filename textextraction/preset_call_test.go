@@ -83,7 +83,7 @@ func TestPresetRequests(t *testing.T) {
 			Prompt: "\nText Recognition:", System: help, MaxNewTokens: 8192, CheckpointBounds: true, Sampling: Sampling{TopK: 1},
 		}, image.Pt(60, 100)},
 		"infly/Infinity-Parser2-Flash": {backend.Request{
-			Prompt: prompt("infinity2"), NoThinking: true, MaxNewTokens: 32768, MinPixels: 2048, MaxPixels: 16777216,
+			Prompt: prompt("infinity2"), MaxNewTokens: 32768, MinPixels: 2048, MaxPixels: 16777216,
 		}, image.Pt(60, 100)},
 	} {
 		got, size := request(t, QwenTextPyTorchConfig{Model: model}, Options{})

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -84,7 +83,6 @@ func TestPresetTable(t *testing.T) {
 		require.Equal(t, boxes[p.Name], p.Boxes, p.Name)
 		require.Equal(t, tokens[p.Name], p.MaxNewTokens, p.Name)
 		require.Equal(t, stops[p.Name], p.Stops, p.Name)
-		require.Equal(t, strings.HasPrefix(p.Name, "infinity2"), p.NoThinking, p.Name)
 	}
 	for name, want := range map[string]Sampling{
 		"olmocr2": {Temperature: 0.1}, "rolmocr": {Temperature: 0.2}, "logics-v2": {Temperature: 0.1, TopP: 0.5}, "chandra2": {},

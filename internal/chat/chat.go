@@ -7,7 +7,6 @@ package chat
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
@@ -75,13 +74,7 @@ func Parse(source string) (t *Template, err error) {
 }
 
 // Render writes the prompt for messages. With addGenerationPrompt it ends where the assistant begins.
-func (t *Template) Render(messages []Message, addGenerationPrompt bool) (string, error) {
-	return t.RenderWith(messages, addGenerationPrompt, nil)
-}
-
-// RenderWith is [Template.Render] with variables of the template's own, such as enable_thinking. A variable that the
-// template does not read changes nothing.
-func (t *Template) RenderWith(messages []Message, addGenerationPrompt bool, own map[string]any) (text string, err error) {
+func (t *Template) Render(messages []Message, addGenerationPrompt bool) (text string, err error) {
 	defer fence(&err)
 	list := make([]any, len(messages))
 	for i, m := range messages {
@@ -96,10 +89,7 @@ func (t *Template) RenderWith(messages []Message, addGenerationPrompt bool, own 
 		list[i] = map[string]any{"role": m.Role, "content": content}
 	}
 	b := &budget{deadline: time.Now().Add(maxTime), items: maxItems}
-	all := map[string]any{}
-	maps.Copy(all, own)
-	maps.Copy(all, map[string]any{"messages": list, "add_generation_prompt": addGenerationPrompt, "range": b.count})
-	variables := exec.NewContext(all)
+	variables := exec.NewContext(map[string]any{"messages": list, "add_generation_prompt": addGenerationPrompt, "range": b.count})
 	done := make(chan error, 1)
 	go func() {
 		var err error

@@ -40,15 +40,3 @@ func TestPromptOrder(t *testing.T) {
 		}
 	}
 }
-
-func TestPromptNoThinking(t *testing.T) {
-	template, err := chat.Parse("{{ messages|length }}{% if enable_thinking is defined and enable_thinking is false %} no thoughts{% endif %}")
-	require.NoError(t, err)
-	m := &Model{template: template}
-	got, err := m.render(Prompt{Text: "read"}, 1)
-	require.NoError(t, err)
-	require.Equal(t, "1", got)
-	got, err = m.render(Prompt{Text: "read", NoThinking: true}, 1)
-	require.NoError(t, err)
-	require.Equal(t, "1 no thoughts", got)
-}
