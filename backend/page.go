@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/omnidocs/omnidocs/internal/bpe"
 	"github.com/omnidocs/omnidocs/qwen"
 )
 
@@ -16,7 +17,8 @@ type page struct {
 	request  Request
 	index    int
 	tokens   []int32
-	limit    int // of tokens
+	limit    int     // of tokens
+	stops    []int32 // of the request, beside the model's
 	finish   FinishReason
 	prompt   int
 	visual   int
@@ -58,11 +60,16 @@ func (s Sampling) validate() error {
 // start reads the page up to its first token: processor, prompt, vision tower, prefill.
 func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot int) (err error) {
 	lap := stopwatch()
-	patches, err := m.Processor.Process(ctx, p.request.Image, p.bounds(m.Processor.DocumentBounds()))
+	if p.stops, err = stopTokens(m.Tokenizer, p.request.Stops); err != nil {
+		return err
+	}
+	patches, err := m.Processor.Process(ctx, p.request.Image, p.bounds(m.Processor))
 	if err != nil {
 		return err
 	}
-	layout, err := m.Layout(qwen.Prompt{System: p.request.System, Text: p.request.Prompt}, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
+	r := p.request
+	prompt := qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst}
+	layout, err := m.Layout(prompt, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
 	if err != nil {
 		return err
 	}
@@ -95,9 +102,26 @@ func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot
 	return nil
 }
 
+// stopTokens are the ids of tokens that end an answer.
+func stopTokens(tokenizer *bpe.Tokenizer, names []string) ([]int32, error) {
+	var ids []int32
+	for _, name := range names {
+		id, ok := tokenizer.ID(name)
+		if !ok {
+			return nil, fmt.Errorf("the stop token %q is not in the model's tokenizer: name one that is, or none", name)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
 // bounds are the request's, with the document budget where it names none. A bound that the request does name wins over a
 // budget on its other side.
-func (p *page) bounds(document qwen.Bounds) qwen.Bounds {
+func (p *page) bounds(processor *qwen.Processor) qwen.Bounds {
+	document := processor.DocumentBounds()
+	if p.request.CheckpointBounds {
+		document = processor.Bounds()
+	}
 	low, high := p.request.MinPixels, p.request.MaxPixels
 	if low == 0 {
 		low = document.MinPixels
@@ -124,7 +148,7 @@ func stopwatch() func() time.Duration {
 
 // add takes the next token, which may be the end.
 func (p *page) add(token int32, m *qwen.Model) {
-	if slices.Contains(m.Spec.EOS, token) {
+	if slices.Contains(m.Spec.EOS, token) || slices.Contains(p.stops, token) {
 		p.finish = FinishStop
 		return
 	}
@@ -143,7 +167,7 @@ func (p *page) output(m *qwen.Model, started time.Time) Output {
 	p.timings.Decode = time.Since(p.decoding)
 	p.timings.Total = time.Since(started)
 	return Output{
-		Text: m.Tokenizer.Decode(p.tokens, true), Tokens: p.tokens, Finish: p.finish,
+		Text: m.Tokenizer.Decode(p.tokens, !p.request.KeepSpecialTokens), Tokens: p.tokens, Finish: p.finish,
 		PromptTokens: p.prompt, VisualTokens: p.visual, Timings: p.timings,
 	}
 }

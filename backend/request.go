@@ -11,14 +11,25 @@ type Request struct {
 	Image image.Image
 	// Prompt is the text of the user's turn, after the image, for example "qwenvl markdown".
 	Prompt string
+	// TextFirst puts Prompt before the image.
+	TextFirst bool
 	// System is the text of a system turn before it. Empty means that no system turn is given to the chat template.
 	System string
 	// MaxNewTokens bounds the answer, in tokens. Zero means 8192.
 	MaxNewTokens int
 	// Sampling says how tokens are chosen. The zero value is greedy.
 	Sampling Sampling
-	// MinPixels and MaxPixels bound the area, in pixels, to which the page is resized. Zero means the engine's own bounds.
+	// MinPixels and MaxPixels bound the area, in pixels, to which the page is resized. Zero means the engine's own bounds,
+	// the budget for documents.
 	MinPixels, MaxPixels int
+	// CheckpointBounds makes a zero MinPixels or MaxPixels mean the bound of the checkpoint's own processor, and not that
+	// of the engine's budget for documents.
+	CheckpointBounds bool
+	// Stops are tokens, as the tokenizer spells them ("<|im_end|>"), that end the answer beside those of the checkpoint. A
+	// token that the tokenizer does not have is an error.
+	Stops []string
+	// KeepSpecialTokens leaves special tokens in the text of the answer.
+	KeepSpecialTokens bool
 	// Progress, if set, is called with the number of tokens written so far, after each of them, from the engine's own
 	// goroutine: it must return soon.
 	Progress func(tokens int)
@@ -51,7 +62,7 @@ const (
 
 // Output is what the model wrote for one page.
 type Output struct {
-	// Text is the decoded answer, without special tokens, otherwise as the model wrote it.
+	// Text is the decoded answer, without special tokens unless the request keeps them, otherwise as the model wrote it.
 	Text string
 	// Tokens are the ids of the answer, without the token that ended it.
 	Tokens []int32

@@ -7,12 +7,15 @@ import (
 	"github.com/omnidocs/omnidocs/internal/chat"
 )
 
-// Prompt is what the model is asked about its images: a user's turn with the images first and then the text.
+// Prompt is what the model is asked about its images: a user's turn with the images first and then the text, unless
+// TextFirst is set.
 type Prompt struct {
 	// System is the text of a system turn. Empty means that none is given to the template, which may have its own.
 	System string
 	// Text is the instruction, for example "qwenvl markdown".
 	Text string
+	// TextFirst puts the text before the images, as some finetunes were trained.
+	TextFirst bool
 }
 
 // Layout renders the checkpoint's chat template for a prompt about images of the given grids, puts in an image token for
@@ -69,10 +72,16 @@ func (m *Model) render(prompt Prompt, images int) (string, error) {
 		messages = append(messages, chat.Message{Role: "system", Content: []chat.Part{{Type: "text", Text: prompt.System}}})
 	}
 	var content []chat.Part
+	text := chat.Part{Type: "text", Text: prompt.Text}
+	if prompt.TextFirst {
+		content = append(content, text)
+	}
 	for range images {
 		content = append(content, chat.Part{Type: "image"})
 	}
-	content = append(content, chat.Part{Type: "text", Text: prompt.Text})
+	if !prompt.TextFirst {
+		content = append(content, text)
+	}
 	messages = append(messages, chat.Message{Role: "user", Content: content})
 	return m.template.Render(messages, true, chatVariables)
 }

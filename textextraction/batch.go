@@ -26,7 +26,7 @@ func (x *QwenTextExtractor) Batch(ctx context.Context, pages iter.Seq2[image.Ima
 	return func(yield func(*ExtractResult, error) bool) {
 		b := batch{x: x, opts: opts}
 		for img, err := range pages {
-			p := b.add(img, err)
+			p := b.add(ctx, img, err)
 			if ended := x.ended(ctx); ended != nil {
 				_, p.err = callError(ctx, ended)
 				b.flush(ctx, yield)
@@ -50,12 +50,12 @@ type batch struct {
 }
 
 // add puts a page into the window.
-func (b *batch) add(img image.Image, err error) *page {
+func (b *batch) add(ctx context.Context, img image.Image, err error) *page {
 	p := &page{img: img}
 	if err != nil {
 		p.err = err
 	} else {
-		p.request, p.opts, p.err = b.x.request(img, b.opts.Options)
+		p.request, p.opts, p.err = b.x.request(ctx, img, b.opts.Options)
 	}
 	b.window = append(b.window, p)
 	return p

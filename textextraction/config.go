@@ -57,10 +57,16 @@ type QwenTextPyTorchConfig struct {
 	// CacheDir is the folder of downloaded models, in the layout of Python's huggingface_hub. Empty means the hub's own
 	// (HF_HOME and its kin).
 	CacheDir string `json:"cache_dir,omitzero"`
-	// MaxNewTokens bounds the answer to a page, in tokens, from 256 to 32768. Zero means 8192.
+	// Preset names the [Preset] to read pages with, see [Presets]. Empty means the one for the model, see [PresetFor]; for
+	// the base models and those that no preset is known for, their prompts and the defaults below. What is set here or in
+	// a call wins over the preset.
+	Preset string `json:"preset,omitzero"`
+	// CustomPreset is a preset of your own, in the place of Preset. Nil means none.
+	CustomPreset *Preset `json:"custom_preset,omitempty"`
+	// MaxNewTokens bounds the answer to a page, in tokens, from 256 to 32768. Zero means the preset's, or 8192.
 	MaxNewTokens int `json:"max_new_tokens,omitzero"`
 	// Temperature is that of sampling, from 0 to 2. Zero means greedy: the same text on every run. Python's default is
-	// 0.1, which is not.
+	// 0.1, which is not. With Temperature, TopP and TopK all zero it is as the preset says, if it does; TopK 1 is greedy.
 	Temperature float64 `json:"temperature,omitzero"`
 	// TopP keeps the most likely tokens that together have this probability, from 0 to 1. Zero means 1, all.
 	TopP float64 `json:"top_p,omitzero"`
@@ -69,9 +75,10 @@ type QwenTextPyTorchConfig struct {
 	// Seed makes sampling repeatable. Every page starts from it, so that a page's text does not hang on its neighbors.
 	Seed uint64 `json:"seed,omitzero"`
 	// MinPixels and MaxPixels bound the area in pixels to which a page is resized. Zero means the engine's own bounds.
+	// Without either of them it is as the preset says, if it does.
 	MinPixels int `json:"min_pixels,omitzero"`
 	MaxPixels int `json:"max_pixels,omitzero"`
-	// SystemPrompt is the text of a system turn. Empty means none, as in Python. The bare prompts fail on some small
+	// SystemPrompt is the text of a system turn. Empty means the preset's; the base models' has none, as in Python. The bare prompts fail on some small
 	// models; "QwenVL Document Parser HTML format" is a system prompt that helps there.
 	SystemPrompt string `json:"system_prompt,omitzero"`
 	// BatchSize is how many pages Batch decodes together, from 1 to 1024. Zero means 1.
@@ -130,6 +137,7 @@ func (c QwenTextPyTorchConfig) validate() error {
 		`is not supported; leave it empty or "auto", and name the device in Device`)
 	f.check(!c.UseFlashAttention, "UseFlashAttention", c.UseFlashAttention,
 		"is not supported; the attention kernel is chosen for the device, leave it false")
+	checkPreset(&f, c.Preset, c.CustomPreset)
 	f.check(c.MaxNewTokens >= minConfigNewTokens && c.MaxNewTokens <= maxNewTokens, "MaxNewTokens", c.MaxNewTokens,
 		fmt.Sprintf("is outside %d to %d; Options.MaxNewTokens may be smaller", minConfigNewTokens, maxNewTokens))
 	checkSampling(&f, c.sampling())
@@ -144,10 +152,16 @@ func (c QwenTextPyTorchConfig) sampling() Sampling {
 }
 
 func (c QwenTextPyTorchConfig) check() (settings, error) {
-	c = c.withDefaults()
+	own := c.withDefaults()
+	preset := choosePreset(own.Model, own.Preset, own.CustomPreset)
+	if preset != nil && preset.validate() != nil {
+		preset = nil // told by validate; its values are not told again as the config's
+	}
+	c = preset.fill(c).withDefaults()
 	return settings{
 		config:    "QwenTextPyTorchConfig",
 		batchSize: c.BatchSize,
+		preset:    preset,
 		options: Options{
 			SystemPrompt: c.SystemPrompt,
 			MaxNewTokens: c.MaxNewTokens,

@@ -109,6 +109,8 @@ func TestConfigJSONRoundTrip(t *testing.T) {
 		"quantization cache_dir max_new_tokens temperature top_p top_k seed min_pixels max_pixels system_prompt batch_size", " ") {
 		require.Contains(t, string(text), `"`+field+`":`)
 	}
+	require.Contains(t, string(text), `"preset":`)
+	require.Contains(t, string(text), `"custom_preset":`)
 }
 
 // fill sets every field of a struct that JSON has to a value of its own.
@@ -135,6 +137,20 @@ func fill(t *testing.T, v reflect.Value) {
 			f.SetBool(true)
 		case reflect.Struct:
 			fill(t, f)
+		case reflect.Pointer: // to a struct
+			f.Set(reflect.New(f.Type().Elem()))
+			fill(t, f.Elem())
+		case reflect.Slice: // of strings or structs
+			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+			if e := f.Index(0); e.Kind() == reflect.String {
+				e.SetString("text of " + v.Type().Field(i).Name)
+			} else {
+				fill(t, e)
+			}
+		case reflect.Array: // of ints
+			for j := range f.Len() {
+				f.Index(j).SetInt(int64(j + 1))
+			}
 		default:
 			require.Fail(t, "fill does not know", "%s", f.Type())
 		}

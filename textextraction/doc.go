@@ -30,10 +30,22 @@
 //
 // A page that fails ends with its own error, and the others go on. An extractor may be used from several goroutines.
 //
+// # Presets
+//
+// A finetune of Qwen-VL was trained with a prompt, a size of pages and a form of answer of its own. A [Preset] says so, as
+// data: [Presets] has those of Chandra, olmOCR-2, RolmOCR, Nanonets-OCR, MinerU2.5, FireRed-OCR, Logics-Parsing and
+// Infinity-Parser. The one for a model is found by the model's name, see [PresetFor]; the config's Preset names another,
+// and its CustomPreset is one of your own. What the config or the call says itself wins over the preset.
+//
+// MinerU2.5 reads a page in two steps: where its blocks are, then each of them, cut out of the page. Both have a preset,
+// "mineru25-layout" and "mineru25"; cutting the blocks out, asking for tables and formulas with prompts of their own
+// ("\nTable Recognition:", "\nFormula Recognition:"), and joining the texts is left to the caller. On a whole page
+// "mineru25" alone reads what the model makes of it as one block.
+//
 // # Results
 //
 // [ExtractResult] has what Python's TextOutput has, and why the text ended, the counts of tokens, the times of the stages,
-// and what it ran on. A text that met the bound on its tokens is marked Truncated, and is no error. [Clean] and
+// and what it ran on; with some presets also the page's Blocks and their places, or its FrontMatter. A text that met the bound on its tokens is marked Truncated, and is no error. [Clean] and
 // [PlainText] are the ways from a model's answer to Content and PlainText.
 //
 // # What differs from Python

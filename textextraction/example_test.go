@@ -9,6 +9,7 @@ import (
 	"log"
 	"time"
 
+	"github.com/omnidocs/omnidocs/internal/tiny"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
 
@@ -157,4 +158,46 @@ func ExampleQwenTextPyTorchConfig() {
 	// textextraction: QwenTextPyTorchConfig: json: unknown field "load_in_4bit"
 	// textextraction: invalid configuration: QwenTextPyTorchConfig: MaxNewTokens: 100 is outside 256 to 32768; Options.MaxNewTokens may be smaller
 	// Temperature: 3 is outside 0 to 2 (0 is greedy)
+}
+
+func ExamplePresetFor() {
+	p := textextraction.PresetFor("allenai/olmOCR-2-7B-1025-FP8")
+	fmt.Println(p.Name, p.TextFirst, p.PageSize.LongestSide, p.MaxNewTokens, p.Parser)
+	fmt.Println(textextraction.PresetFor("someone/unknown").Name)
+	// Output:
+	// olmocr2 true 1288 8000 front_matter
+	// qwen3vl
+}
+
+func ExamplePreset() {
+	// A preset of one's own, in JSON; in Go it is a struct. Here the embedded model stops at the first dot.
+	var cfg textextraction.QwenTextPyTorchConfig
+	err := json.Unmarshal([]byte(`{
+		"model": "omnidocs/tiny",
+		"device": "go",
+		"custom_preset": {
+			"name": "first sentence",
+			"prompts": {"markdown": "qwenvl markdown"},
+			"stops": ["<|im_end|>", "."]
+		}
+	}`), &cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	ex, err := textextraction.NewQwenTextExtractor(ctx, cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ex.Close()
+	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: "The door was open. Nobody came.", Width: 512, Height: 128})
+	if err != nil {
+		log.Fatal(err)
+	}
+	res, err := ex.Extract(ctx, page.Image, textextraction.Markdown)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(res.Content, res.FinishReason)
+	// Output: The door was open stop
 }

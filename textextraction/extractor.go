@@ -84,7 +84,7 @@ func (x *QwenTextExtractor) ExtractFile(ctx context.Context, path string, format
 // ExtractWith is Extract with options of its own.
 func (x *QwenTextExtractor) ExtractWith(ctx context.Context, img image.Image, opts Options) (*ExtractResult, error) {
 	p := page{img: img}
-	p.request, p.opts, p.err = x.request(img, opts)
+	p.request, p.opts, p.err = x.request(ctx, img, opts)
 	pages := []*page{&p}
 	x.read(ctx, pages, func() {})
 	return p.result, p.err
@@ -100,7 +100,7 @@ type page struct {
 }
 
 // request makes what the engine takes of an image and the options for it.
-func (x *QwenTextExtractor) request(img image.Image, opts Options) (backend.Request, Options, error) {
+func (x *QwenTextExtractor) request(ctx context.Context, img image.Image, opts Options) (backend.Request, Options, error) {
 	opts, err := x.settings.resolve(opts)
 	if err != nil {
 		return backend.Request{}, Options{}, err
@@ -108,7 +108,7 @@ func (x *QwenTextExtractor) request(img image.Image, opts Options) (backend.Requ
 	if err := checkImage(img); err != nil {
 		return backend.Request{}, Options{}, err
 	}
-	return backend.Request{
+	r := backend.Request{
 		Image:        img,
 		Prompt:       opts.Prompt,
 		System:       opts.SystemPrompt,
@@ -117,7 +117,11 @@ func (x *QwenTextExtractor) request(img image.Image, opts Options) (backend.Requ
 		MinPixels:    opts.MinPixels,
 		MaxPixels:    opts.MaxPixels,
 		Progress:     opts.TokenProgress,
-	}, opts, nil
+	}
+	if err := x.settings.preset.request(ctx, &r, opts.MinPixels > 0 || opts.MaxPixels > 0); err != nil {
+		return backend.Request{}, Options{}, err
+	}
+	return r, opts, nil
 }
 
 // read reads the pages that have no error yet, together, and calls done as each of them ends. Afterwards every page has
@@ -166,8 +170,9 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 		out.Finish = FinishCanceled
 	}
 	info := x.engine.Info()
-	r := NewExtractResult(out.Text, p.opts.Format)
-	r.ImageWidth, r.ImageHeight = p.img.Bounds().Dx(), p.img.Bounds().Dy()
+	width, height := p.img.Bounds().Dx(), p.img.Bounds().Dy()
+	r := x.settings.preset.readAnswer(out.Text, p.opts.Format, width, height)
+	r.ImageWidth, r.ImageHeight = width, height
 	r.ModelName, r.Revision = info.Model, info.Revision
 	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop
 	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, len(out.Tokens)

@@ -28,14 +28,15 @@ const (
 type Options struct {
 	// Format is the markup to write. The zero value is Markdown.
 	Format Format
-	// Prompt is the text of the user's turn. Empty means the format's own, see [Format.Prompt]. The answer is cleaned
-	// as Format says, whatever the prompt.
+	// Prompt is the text of the user's turn. Empty means that of the extractor's preset for the format; the base models'
+	// is [Format.Prompt]. The answer is read as Format and the preset say, whatever the prompt.
 	Prompt string
 	// SystemPrompt is the text of the system's turn. Empty means the config's.
 	SystemPrompt string
 	// MaxNewTokens bounds the answer, in tokens, from 1 to 32768. Zero means the config's.
 	MaxNewTokens int
 	// MinPixels and MaxPixels bound the area in pixels to which the page is resized. Zero means the config's.
+	// Either of them, here or in the config, takes the place of all that the preset says of the size of pages.
 	MinPixels, MaxPixels int
 	// TokenProgress is called after each token with the number of tokens written so far. It must return soon: the pages
 	// beside it wait. Nil means nobody.
@@ -46,8 +47,9 @@ type Options struct {
 
 // settings are a config's part in every call: the values that zero fields of Options stand for.
 type settings struct {
-	config    string // the config's type, for messages
-	batchSize int    // pages decoded together
+	config    string  // the config's type, for messages
+	batchSize int     // pages decoded together
+	preset    *Preset // nil: the base models', which adds nothing
 	options   Options
 	logger    *slog.Logger
 }
@@ -58,7 +60,10 @@ func (s settings) resolve(o Options) (Options, error) {
 		return Options{}, err
 	}
 	if o.Prompt == "" {
-		o.Prompt = o.Format.Prompt()
+		var err error
+		if o.Prompt, err = s.preset.prompt(o.Format); err != nil {
+			return Options{}, err
+		}
 	}
 	if o.SystemPrompt == "" {
 		o.SystemPrompt = s.options.SystemPrompt

@@ -30,13 +30,13 @@ const (
 // In JSON it has Python's names. Unknown names are errors, and WordCount and ContentLength are counted when they are not
 // there, so that what Python's TextOutput.model_dump_json writes can be read too.
 type ExtractResult struct {
-	// Content is the text in Format, cleaned of the model's coordinates, see [Clean].
+	// Content is the text in Format, cleaned of the model's coordinates, see [Clean], or read as the preset says.
 	Content string `json:"content"`
 	// Format is the markup of Content.
 	Format Format `json:"format"`
 	// RawOutput is what the model wrote.
 	RawOutput string `json:"raw_output"`
-	// PlainText is the text without markup, see [PlainText].
+	// PlainText is the text without markup, see [PlainText]: of RawOutput, and of Content where a preset's parser made it.
 	PlainText string `json:"plain_text"`
 	// ImageWidth and ImageHeight are the size of the source image in pixels.
 	ImageWidth  int `json:"image_width,omitzero"`
@@ -66,6 +66,11 @@ type ExtractResult struct {
 	Device string `json:"device,omitzero"`
 	// DType is the type of the weights that it ran with, for example "bfloat16".
 	DType string `json:"dtype,omitzero"`
+
+	// FrontMatter is what the model said of the page, where its preset has front matter; otherwise nil.
+	FrontMatter *FrontMatter `json:"front_matter,omitempty"`
+	// Blocks are the parts of the page in the order of reading, where the preset's parser has them.
+	Blocks []Block `json:"blocks,omitempty"`
 }
 
 // NewExtractResult returns the result for what a model wrote: RawOutput, and what follows from it. Everything else is

@@ -25,9 +25,9 @@ import (
 )
 
 type flags struct {
-	image, model, device, format string
-	json                         bool
-	maxTokens                    int
+	image, model, device, format, preset string
+	json                                 bool
+	maxTokens                            int
 }
 
 func main() {
@@ -36,6 +36,7 @@ func main() {
 	flag.StringVar(&f.model, "model", textextraction.TinyModel, "folder of a checkpoint, or id on the Hugging Face hub")
 	flag.StringVar(&f.device, "device", "", "go, xla:cpu, cuda, … (default: go for the embedded model, else the best there is)")
 	flag.StringVar(&f.format, "format", "markdown", "markdown or html")
+	flag.StringVar(&f.preset, "preset", "", "how to ask the model, such as chandra2 (default: by the model's name)")
 	flag.BoolVar(&f.json, "json", false, "print the whole result as JSON")
 	flag.IntVar(&f.maxTokens, "max-tokens", 0, "longest answer, in tokens (default: 8192)")
 	flag.Parse()
@@ -61,7 +62,7 @@ func run(ctx context.Context, f flags, out, progress io.Writer) (err error) {
 		f.device = "go" // it is so small that starting XLA takes longer than reading the page
 	}
 	ex, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextPyTorchConfig{
-		Model: f.model, Device: f.device, Progress: showLoading(progress, f.model),
+		Model: f.model, Device: f.device, Preset: f.preset, Progress: showLoading(progress, f.model),
 	})
 	if err != nil {
 		return err

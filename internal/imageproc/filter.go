@@ -2,23 +2,32 @@ package imageproc
 
 import "math"
 
-// taps is a bicubic filter from one row (or column) of samples to another, as in PyTorch's
+// taps is a filter from one row (or column) of samples to another, as in PyTorch's
 // _compute_index_ranges_int16_weights (aten/src/ATen/native/cpu/UpSampleKernel.cpp): output sample i is the sum over k
 // of weights[i][k] * input[first[i]+k], rounded, in fixed point with shift fractional bits.
 type taps struct {
 	first   []int
-	weights [][]int32 // of 16 bits each
+	weights [][]int32
 	shift   uint
 	longest int
 }
 
+// kernel is a filter's shape, and how its weights are kept.
+type kernel struct {
+	halfWidth float64 // in samples of the coarser side
+	at        func(x float64) float64
+	bits      uint // of a weight with its sign: as many fractional bits as keep the largest within them
+}
+
+// torchCubic is torchvision's bicubic filter of 8-bit pictures.
+var torchCubic = kernel{2, cubic, 16}
+
 // newTaps returns the filter from in samples to out.
-func newTaps(in, out int) taps {
-	const halfWidth = 2 // of the cubic kernel, in samples of the coarser side
+func newTaps(in, out int, kern kernel) taps {
 	scale := float64(in) / float64(out)
-	support, inverse := float64(halfWidth), 1.0
+	support, inverse := kern.halfWidth, 1.0
 	if scale >= 1 { // antialias: the kernel is stretched to the output's pitch
-		support, inverse = halfWidth*scale, 1/scale
+		support, inverse = kern.halfWidth*scale, 1/scale
 	}
 	most := int(math.Ceil(support))*2 + 1
 	float := make([]float64, out*most)
@@ -32,7 +41,7 @@ func newTaps(in, out int) taps {
 		w := float[i*most:][:n]
 		sum := 0.0
 		for k := range w {
-			w[k] = cubic((float64(k+lo) - center + 0.5) * inverse)
+			w[k] = kern.at((float64(k+lo) - center + 0.5) * inverse)
 			sum += w[k]
 		}
 		for k := range w {
@@ -43,8 +52,7 @@ func newTaps(in, out int) taps {
 		}
 		t.first[i], counts[i] = lo, n
 	}
-	// As many fractional bits as keep the largest weight within an int16.
-	for t.shift < 22 && int(0.5+largest*float64(int(1)<<(t.shift+1))) < 1<<15 {
+	for t.shift < 22 && int(0.5+largest*float64(int(1)<<(t.shift+1))) < 1<<(kern.bits-1) {
 		t.shift++
 	}
 	fixed := make([]int32, out*most)

@@ -12,6 +12,10 @@ import (
 // byte; a resize in floating point, or one that rounds once, is not. When nothing is to be done, src itself comes back.
 // It fails if a size is less than 1, or when ctx is canceled.
 func Resize(ctx context.Context, src *RGB, w, h int) (*RGB, error) {
+	return resize(ctx, src, w, h, torchCubic)
+}
+
+func resize(ctx context.Context, src *RGB, w, h int, kern kernel) (*RGB, error) {
 	if w < 1 || h < 1 || src.W < 1 || src.H < 1 {
 		return nil, fmt.Errorf("%w: cannot resize %d x %d pixels to %d x %d", ErrEmpty, src.W, src.H, w, h)
 	}
@@ -20,7 +24,7 @@ func Resize(ctx context.Context, src *RGB, w, h int) (*RGB, error) {
 	}
 	r := resizer{src: src, dst: NewRGB(w, h)}
 	if w != src.W {
-		r.across = newTaps(src.W, w)
+		r.across = newTaps(src.W, w, kern)
 	}
 	if h == src.H { // one pass only: a filter between equal sizes is the identity
 		err := ParallelRows(ctx, h, 3*src.W, func(lo, hi int) {
@@ -32,7 +36,7 @@ func Resize(ctx context.Context, src *RGB, w, h int) (*RGB, error) {
 		})
 		return r.result(err)
 	}
-	r.down = newTaps(src.H, h)
+	r.down = newTaps(src.H, h, kern)
 	return r.result(ParallelRows(ctx, h, 3*src.W*(src.H/h+1), r.block))
 }
 

@@ -4,6 +4,8 @@ torchvision 0.28 and transformers 5.23. Run it in this folder.
 
     resize_crc.json   rows of height, width, target height, target width, CRC-32 of torchvision's bicubic resize of a
                       uint8 RGB picture of noise (an LCG, the same as in bench_test.go)
+    pillow_crc.json   rows of height, width, target height, target width, filter (0 bicubic, 1 Lanczos), CRC-32 of Pillow
+                      11.3's resize of such a picture (13 filters along the columns first where that is cheaper)
     alpha_crc.json    CRC-32 of transformers' convert_to_rgb of the 256 x 256 RGBA picture with R = x, G = 255 - x,
                       B = 7 x mod 256 and A = y
     orient_*          a 4 x 3 picture in each EXIF orientation and format; orient.json has the size and the RGB bytes of
@@ -43,6 +45,13 @@ for h, w, th, tw in sizes:
         continue
     rows.append([h, w, th, tw, zlib.crc32(o.permute(1, 2, 0).contiguous().numpy().tobytes())])
 json.dump(rows, open("resize_crc.json", "w"))
+
+rows = []
+for h, w, th, tw in sizes[:44]:
+    for number, filter in enumerate([Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]):
+        o = Image.fromarray(noise(h * w * 3).reshape(h, w, 3)).resize((tw, th), filter)
+        rows.append([h, w, th, tw, number, zlib.crc32(o.tobytes())])
+json.dump(rows, open("pillow_crc.json", "w"))
 
 x, y = np.meshgrid(np.arange(256), np.arange(256))
 rgba = np.stack([x, 255 - x, 7 * x % 256, y], -1).astype(np.uint8)
