@@ -55,7 +55,7 @@ type encoding struct {
 	order   []int32 // the visual token in each place, -1 for padding
 	rows    int     // patches, with padding
 	stripes []stripe
-	// padded says whether a bias hides padding: always where programs are compiled, so that there is one of a kind.
+	// padded says whether there is padding, for a bias to hide.
 	padded  bool
 	bias    compute.Buffer // of all rows
 	scratch buffers
@@ -95,7 +95,7 @@ func (e *encoding) split(unit int) {
 	for len(e.order) < e.rows/unit {
 		e.order = append(e.order, -1)
 	}
-	e.padded = !r.ExactShapes || slices.Contains(e.order, -1)
+	e.padded = slices.Contains(e.order, -1)
 	for from := 0; from < e.rows; from += rows {
 		e.stripes = append(e.stripes, stripe{from: from, rows: min(rows, e.rows-from)})
 	}

@@ -30,6 +30,12 @@ func (r Runtime) stripeRows(rows, whole int) int {
 		most = min(most, (rows+r.Workers-1)/r.Workers)
 	}
 	n := (rows + most - 1) / max(1, most)
+	for even := n; even <= n+n/2+1; even++ { // somewhat smaller ones, if that saves padding
+		if rows%(even*whole) == 0 {
+			n = even
+			break
+		}
+	}
 	return ((rows+n-1)/n + whole - 1) / whole * whole
 }
 

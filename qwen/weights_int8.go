@@ -89,10 +89,11 @@ func quantizeRow(dst []int8, src []float32) (scale float32) {
 		clear(dst)
 		return 0
 	}
-	// Adding and taking away 1.5·2²³ rounds a small number to the nearest even integer: float32 has no digits left there.
+	// At 1.5·2²³ float32 has no digits left behind the point: the sum is rounded to the nearest even integer, and its lowest
+	// bits are that integer.
 	const magic = 3 << 22
 	for i, v := range src {
-		dst[i] = int8(float32(v*inverse+magic) - magic)
+		dst[i] = int8(math.Float32bits(v*inverse + magic))
 	}
 	return scale
 }
