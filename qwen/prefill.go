@@ -51,6 +51,9 @@ type prompt struct {
 	scratch buffers
 }
 
+// deltaRows is the most rows that go through a layer with a recurrent state in one program.
+const deltaRows = 2048
+
 // promptStripe is a run of rows of a prompt.
 type promptStripe struct {
 	from, rows  int
@@ -72,6 +75,9 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store s
 	}
 	p := &prompt{m: m, layout: l, visual: visual, rows: m.bucket(len(l.IDs))}
 	rows := m.runtime.stripeRows(p.rows, 1)
+	if m.Spec.Text.Linear != nil { // such a layer's graph has nodes for every 64 rows
+		rows = min(rows, deltaRows)
+	}
 	if !m.runtime.ExactShapes { // so that all stripes have one shape
 		p.rows = (p.rows + rows - 1) / rows * rows
 	}
