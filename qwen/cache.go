@@ -28,6 +28,8 @@ type Cache struct {
 	length   []int32 // tokens in each slot
 	next     []int32 // position of each slot's next token
 	past     []past  // of each slot
+
+	sequences int // that have begun
 }
 
 // layerCache is what one layer keeps: keys and values, [slots, kvHeads, capacity, headDim], with the host's view of them where
@@ -45,6 +47,12 @@ func (m *Model) NewCache(slots, limit int) *Cache {
 	}
 }
 
+// Slots counts the slots.
+func (c *Cache) Slots() int { return c.slots }
+
+// Capacity is the number of tokens that a slot has room for now.
+func (c *Cache) Capacity() int { return c.capacity }
+
 // Length counts the tokens in a slot.
 func (c *Cache) Length(slot int) int { return int(c.length[slot]) }
 
@@ -57,7 +65,8 @@ func (c *Cache) Clear(slot int) { c.begin(slot, 0, 0) }
 // begin says that a slot has a new sequence.
 func (c *Cache) begin(slot int, length, next int32) {
 	c.length[slot], c.next[slot] = length, next
-	c.past[slot] = past{sequence: c.past[slot].sequence + 1}
+	c.sequences++
+	c.past[slot] = past{sequence: c.sequences}
 }
 
 // Close frees the memory.
@@ -86,16 +95,12 @@ const capacityStep = 256
 // reserve makes room for tokens in a slot.
 func (c *Cache) reserve(ctx context.Context, slot, tokens int) error {
 	if tokens > c.limit {
-		return fmt.Errorf("%w: slot %d would hold %d tokens, the limit is %d", ErrContextLength, slot, tokens, c.limit)
+		return c.tooLong(slot, tokens)
 	}
 	if tokens <= c.capacity {
 		return nil
 	}
-	step := capacityStep
-	for step*16 <= tokens {
-		step *= 2
-	}
-	capacity := (tokens + step - 1) / step * step
+	capacity := roundCapacity(tokens)
 	for i := range c.layers {
 		if c.m.Spec.Text.LinearAt(i) {
 			if err := c.makeStates(i); err != nil {
@@ -109,6 +114,19 @@ func (c *Cache) reserve(ctx context.Context, slot, tokens int) error {
 	}
 	c.capacity = capacity
 	return nil
+}
+
+func (c *Cache) tooLong(slot, tokens int) error {
+	return fmt.Errorf("%w: slot %d would hold %d tokens, the limit is %d", ErrContextLength, slot, tokens, c.limit)
+}
+
+// roundCapacity is the capacity that is taken for so many tokens.
+func roundCapacity(tokens int) int {
+	step := capacityStep
+	for step*16 <= tokens {
+		step *= 2
+	}
+	return (tokens + step - 1) / step * step
 }
 
 // grow gives one layer more capacity and keeps what is in it: no more than one layer is in memory twice.
@@ -157,6 +175,22 @@ func (c *Cache) growDevice(ctx context.Context, old compute.Buffer, capacity int
 		return nil, err
 	}
 	return out[0], nil
+}
+
+// Take puts a prompt into a slot and frees what it took of it.
+func (c *Cache) Take(ctx context.Context, slot int, p *Prompted) error {
+	if err := c.reserve(ctx, slot, p.length); err != nil {
+		return fmt.Errorf("qwen: cache: %w", err)
+	}
+	for layer := range p.left {
+		left := p.left[layer]
+		p.left[layer] = nil
+		if err := c.store(ctx, layer, slot, left, p.rows); err != nil {
+			return fmt.Errorf("qwen: cache: %w", err)
+		}
+	}
+	c.begin(slot, int32(p.length), p.next)
+	return nil
 }
 
 // store puts what a layer keeps of a prompt, of which it frees the buffers, into a slot: keys and values [kvHeads, rows,

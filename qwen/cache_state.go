@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -73,16 +74,16 @@ func (c *Cache) putState(ctx context.Context, layer, i, slot int, fresh compute.
 
 // past is what a slot has gone through since its sequence began.
 type past struct {
-	sequence int     // counts the slot's sequences
+	sequence int     // its number
 	cuts     []int32 // the lengths that it was taken back to
 }
 
 // Mark is a point that a sequence can be taken back to. It holds a copy of the recurrent states, where the model has any;
 // keys and values need none, since what is behind the point is written over.
 type Mark struct {
-	slot, sequence, cuts int
-	length, next         int32
-	states               map[int][2]compute.Buffer // by layer
+	sequence, cuts int
+	length, next   int32
+	states         map[int][2]compute.Buffer // by layer
 }
 
 // Length counts the tokens that the sequence had.
@@ -104,7 +105,7 @@ func (c *Cache) Mark(ctx context.Context, slot int) (_ *Mark, err error) {
 		return nil, fmt.Errorf("qwen: mark: slot %d of %d", slot, c.slots)
 	}
 	k := &Mark{
-		slot: slot, sequence: c.past[slot].sequence, cuts: len(c.past[slot].cuts), length: c.length[slot], next: c.next[slot],
+		sequence: c.past[slot].sequence, cuts: len(c.past[slot].cuts), length: c.length[slot], next: c.next[slot],
 		states: map[int][2]compute.Buffer{},
 	}
 	var scratch buffers
@@ -131,27 +132,28 @@ func (c *Cache) Mark(ctx context.Context, slot int) (_ *Mark, err error) {
 	return k, nil
 }
 
-// Rewind takes a slot's sequence back to a mark, which can be used again. It is an error when the slot has been given to
-// another sequence since, or taken back to before the mark: what the mark stands on is then gone. After another error the
-// slot must be cleared.
+// Rewind takes the sequence of a mark back to it, in whatever slot that is now. The mark can be used again. It is an error when
+// the sequence has ended since, or was taken back to before the mark: what the mark stands on is then gone. After another error
+// the slot must be cleared.
 func (c *Cache) Rewind(ctx context.Context, k *Mark) error {
-	p := &c.past[k.slot]
-	if p.sequence != k.sequence || c.length[k.slot] < k.length {
-		return fmt.Errorf("qwen: rewind: slot %d no longer holds the sequence that was marked", k.slot)
+	slot := slices.IndexFunc(c.past, func(p past) bool { return p.sequence == k.sequence })
+	if slot < 0 {
+		return errors.New("qwen: rewind: the cache no longer holds the sequence that was marked")
 	}
+	p := &c.past[slot]
 	for _, length := range p.cuts[k.cuts:] {
 		if length < k.length {
-			return fmt.Errorf("qwen: rewind: slot %d was taken back to %d tokens, before the mark at %d", k.slot, length, k.length)
+			return fmt.Errorf("qwen: rewind: slot %d was taken back to %d tokens, before the mark at %d", slot, length, k.length)
 		}
 	}
 	for layer, kept := range k.states {
 		for i, b := range kept {
-			if err := c.putState(ctx, layer, i, k.slot, b); err != nil {
+			if err := c.putState(ctx, layer, i, slot, b); err != nil {
 				return fmt.Errorf("qwen: rewind: %w", err)
 			}
 		}
 	}
-	c.length[k.slot], c.next[k.slot] = k.length, k.next
+	c.length[slot], c.next[slot] = k.length, k.next
 	p.cuts = append(p.cuts, k.length)
 	return nil
 }

@@ -17,25 +17,77 @@ type Hidden struct {
 // Close frees the state.
 func (h *Hidden) Close() error { return h.x.Finalize() }
 
-// Prefill runs a prompt through the text tower and leaves its keys and values in a slot of the cache, whose own length
-// becomes the prompt's. It returns the state of the last token. The context is checked before each layer.
-func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache *Cache, slot int) (*Hidden, error) {
-	if err := cache.reserve(ctx, slot, len(l.IDs)); err != nil {
-		return nil, fmt.Errorf("qwen: prefill: %w", err)
+// Prompted is a prompt that has gone through the text tower: what its layers keep of it, and the state of its last token.
+type Prompted struct {
+	// Hidden is the state that the first token is chosen from.
+	Hidden *Hidden
+	length int
+	next   int32
+	rows   int
+	left   [][]compute.Buffer // of each layer: keys and values [kvHeads, rows, headDim], or history and state
+}
+
+// Length counts the tokens of the prompt.
+func (p *Prompted) Length() int { return p.length }
+
+// Close frees what the prompt has left behind, in so far as a cache has not taken it.
+func (p *Prompted) Close() error {
+	var errs []error
+	if p.Hidden != nil {
+		errs = append(errs, p.Hidden.Close())
+		p.Hidden = nil
 	}
-	store := func(layer int, left []compute.Buffer, rows int) error {
-		return cache.store(ctx, layer, slot, left, rows)
+	for _, left := range p.left {
+		errs = append(errs, buffers(left).free())
 	}
-	p, err := m.prompt(ctx, l, visual, store)
+	p.left = nil
+	return errors.Join(errs...)
+}
+
+// Prompt runs a prompt through the text tower, with the visual tokens of its images. The context is checked before each half of
+// a layer.
+func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (_ *Prompted, err error) {
+	out := &Prompted{length: len(l.IDs), next: l.Next}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("qwen: prompt: %w", err), out.Close())
+		}
+	}()
+	if len(l.IDs) > m.Spec.Text.MaxPositions {
+		return nil, fmt.Errorf("%w: %d tokens, the model has positions for %d", ErrContextLength, len(l.IDs), m.Spec.Text.MaxPositions)
+	}
+	p, err := m.prompt(ctx, l, visual, func(_ int, left []compute.Buffer, rows int) error {
+		out.left, out.rows = append(out.left, left), rows
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("qwen: prefill: %w", err)
+		return nil, err
 	}
 	last, err := p.lastRow(ctx)
 	if err = errors.Join(err, p.free()); err != nil {
-		return nil, errors.Join(fmt.Errorf("qwen: prefill: %w", err), buffers{last}.free())
+		return nil, errors.Join(err, buffers{last}.free())
 	}
-	cache.begin(slot, int32(len(l.IDs)), l.Next)
-	return &Hidden{last, 1}, nil
+	out.Hidden = &Hidden{last, 1}
+	return out, nil
+}
+
+// Prefill runs a prompt through the text tower and leaves its keys and values in a slot of the cache, whose own length
+// becomes the prompt's. It returns the state of the last token.
+func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache *Cache, slot int) (_ *Hidden, err error) {
+	if len(l.IDs) > cache.limit {
+		return nil, fmt.Errorf("qwen: prefill: %w", cache.tooLong(slot, len(l.IDs)))
+	}
+	p, err := m.Prompt(ctx, l, visual)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	if err := cache.Take(ctx, slot, p); err != nil {
+		return nil, err
+	}
+	h := p.Hidden
+	p.Hidden = nil
+	return h, nil
 }
 
 // storeFunc takes what a layer keeps of a prompt: its keys and values [kvHeads, rows, headDim], or its history and state.

@@ -147,6 +147,55 @@ func TestRewind(t *testing.T) {
 	})
 }
 
+// A sequence goes on in another slot of a cache with more slots, or fewer, and a mark finds it there.
+func TestFit(t *testing.T) {
+	eachRuntime(t, func(t *testing.T, r qwen.Runtime, golden string) {
+		ctx := t.Context()
+		w := newWriter(t, r, golden, 1)
+		move := func(from ...int) {
+			require.NoError(t, w.cache.Fit(ctx, from))
+			require.Equal(t, len(from), w.cache.Slots())
+			active, tokens, written := make([]bool, len(from)), make([]int32, len(from)), make([][]int32, len(from))
+			for i, old := range from {
+				if old >= 0 {
+					active[i], tokens[i], written[i] = w.active[old], w.tokens[old], w.written[old]
+				}
+			}
+			w.active, w.tokens, w.written = active, tokens, written
+		}
+		w.begin(0)
+		w.step()
+		w.step()
+		move(-1, 0, -1)
+		w.step()
+		mark, err := w.cache.Mark(ctx, 1)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, mark.Close()) }()
+		at := w.tokens[1]
+		w.begin(2)
+		w.step()
+		move(2, 1)
+		w.step()
+		require.NoError(t, w.cache.Rewind(ctx, mark))
+		w.tokens[1], w.written[1] = at, w.written[1][:4]
+		for len(w.written[1]) < len(w.want) {
+			w.step()
+		}
+		require.Equal(t, w.want, w.written[1])
+		require.Equal(t, w.want[:len(w.written[0])], w.written[0])
+		move(1)
+		require.ErrorContains(t, w.cache.Fit(ctx, []int{1}), "slot 1 of 1")
+		require.NoError(t, w.cache.Fit(ctx, []int{-1, -1}))
+		require.Zero(t, w.cache.Capacity())
+		w.active, w.tokens, w.written = make([]bool, 2), make([]int32, 2), make([][]int32, 2)
+		w.begin(1)
+		for len(w.written[1]) < len(w.want) {
+			w.step()
+		}
+		require.Equal(t, w.want, w.written[1])
+	})
+}
+
 // A mark that no longer stands on anything is refused.
 func TestRewindRefuses(t *testing.T) {
 	ctx := t.Context()

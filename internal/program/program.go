@@ -104,7 +104,6 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	defer fence("run "+p.name, &err)
 	if len(inputs) != len(p.inputs) {
 		return nil, fmt.Errorf("run %s: %d inputs given, %d declared", p.name, len(inputs), len(p.inputs))
 	}
@@ -112,11 +111,16 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	for _, i := range donate {
 		donated[i] = true
 	}
-	outputs, err = p.exec.Execute(inputs, donated, 0)
+	paced(ctx, func() { outputs, err = p.execute(inputs, donated) })
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", p.name, err)
 	}
 	return outputs, nil
+}
+
+func (p *Program) execute(inputs []compute.Buffer, donated []bool) (outputs []compute.Buffer, err error) {
+	defer fence("run "+p.name, &err)
+	return p.exec.Execute(inputs, donated, 0)
 }
 
 // fence turns a panic of graph code into an error.

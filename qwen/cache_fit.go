@@ -1,0 +1,150 @@
+package qwen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/omnidocs/omnidocs/internal/program"
+)
+
+// Fit gives the cache as many slots as from has entries, and no more capacity than what is in them needs: the sequence of the
+// old slot from[i] goes to slot i, and slot i is empty where from[i] is negative. A token costs by the number of slots and their
+// capacity, so this is for when sequences have come or gone. It copies what it keeps, one layer at a time.
+func (c *Cache) Fit(ctx context.Context, from []int) error {
+	fresh := &Cache{length: make([]int32, len(from)), next: make([]int32, len(from)), past: make([]past, len(from))}
+	longest := 0
+	for i, old := range from {
+		if old >= c.slots {
+			return fmt.Errorf("qwen: cache: slot %d of %d", old, c.slots)
+		}
+		if old >= 0 {
+			fresh.length[i], fresh.next[i], fresh.past[i] = c.length[old], c.next[old], c.past[old]
+			longest = max(longest, int(c.length[old]))
+		}
+	}
+	capacity := 0
+	if longest > 0 {
+		capacity = roundCapacity(longest + 1)
+	}
+	for i := range c.layers {
+		var kept layerCache
+		var err error
+		switch {
+		case capacity == 0: // nothing is kept
+		case c.m.Spec.Text.LinearAt(i):
+			kept, err = c.fitStates(ctx, i, from)
+		default:
+			kept, err = c.fitLayer(ctx, i, from, capacity)
+		}
+		if err == nil {
+			err = c.layers[i].free()
+		}
+		if err != nil {
+			return fmt.Errorf("qwen: cache: fit %d slots of %d tokens: %w", len(from), capacity, errors.Join(err, kept.free()))
+		}
+		c.layers[i] = kept
+	}
+	c.slots, c.capacity = len(from), capacity
+	c.length, c.next, c.past = fresh.length, fresh.next, fresh.past
+	return nil
+}
+
+// fitLayer makes a layer's keys and values anew.
+func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity int) (kept layerCache, err error) {
+	old := c.layers[layer]
+	for i := range kept.kept {
+		if c.m.runtime.HostCache {
+			kept.kept[i], kept.host[i], err = c.fitHost(old.host[i], from, capacity)
+		} else {
+			name := fmt.Sprintf("fit %d %d %d %d", c.slots, len(from), c.capacity, capacity)
+			kept.kept[i], err = c.fitDevice(ctx, name, c.m.fitGraph(c.slots, len(from), c.capacity, capacity), old.kept[i], from)
+		}
+		if err != nil {
+			return kept, err
+		}
+	}
+	return kept, nil
+}
+
+func (c *Cache) fitHost(old []float32, from []int, capacity int) (compute.Buffer, []float32, error) {
+	t := c.m.Spec.Text
+	buffer, flat, err := c.m.runtime.Backend.NewSharedBuffer(0, shapes.Make(dtypes.Float32, len(from), t.KVHeads, capacity, t.HeadDim))
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, ok := flat.([]float32)
+	if !ok {
+		return nil, nil, errors.Join(fmt.Errorf("a shared float32 buffer is seen as %T", flat), buffer.Finalize())
+	}
+	clear(rows)
+	for slot, was := range from {
+		for head := 0; was >= 0 && head < t.KVHeads; head++ {
+			n := int(c.length[was]) * t.HeadDim
+			copy(rows[(slot*t.KVHeads+head)*capacity*t.HeadDim:][:n], old[(was*t.KVHeads+head)*c.capacity*t.HeadDim:])
+		}
+	}
+	return buffer, rows, nil
+}
+
+// fitStates makes a layer's histories and states anew.
+func (c *Cache) fitStates(ctx context.Context, layer int, from []int) (kept layerCache, err error) {
+	for i, dims := range c.stateDims() {
+		name := fmt.Sprintf("fit %d %d %v", c.slots, len(from), dims)
+		kept.kept[i], err = c.fitDevice(ctx, name, c.m.fitStatesGraph(c.slots, len(from), dims), c.layers[layer].kept[i], from)
+		if err != nil {
+			return kept, err
+		}
+	}
+	return kept, nil
+}
+
+// fitDevice runs a program that picks slots. Empty ones get another's numbers, which nobody looks at.
+func (c *Cache) fitDevice(ctx context.Context, name string, build func(b *program.Builder) []*Node, old compute.Buffer, from []int) (_ compute.Buffer, err error) {
+	var scratch buffers
+	defer func() { err = errors.Join(err, scratch.free()) }()
+	index := make([]int32, len(from))
+	for i, slot := range from {
+		index[i] = int32(max(0, slot))
+	}
+	at, err := scratch.keep(c.m, index, len(from))
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.m.run(ctx, name, build, []compute.Buffer{old, at})
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// fitGraph picks slots of keys or values and gives them another capacity.
+func (m *Model) fitGraph(slots, fresh, from, to int) func(b *program.Builder) []*Node {
+	t := m.Spec.Text
+	return func(b *program.Builder) []*Node {
+		all := b.Input("all", dtypes.Float32, slots, t.KVHeads, from, t.HeadDim)
+		index := b.Input("index", dtypes.Int32, fresh)
+		if to < from {
+			all = Slice(all, AxisRange(), AxisRange(), AxisRange(0, to))
+		}
+		all = Gather(all, ExpandAxes(index, -1))
+		if to > from {
+			all = GrowRight(all, 2, to-from, 0)
+		}
+		return []*Node{all}
+	}
+}
+
+// fitStatesGraph picks slots of histories or states.
+func (m *Model) fitStatesGraph(slots, fresh int, dims []int) func(b *program.Builder) []*Node {
+	return func(b *program.Builder) []*Node {
+		all := b.Input("all", dtypes.Float32, append([]int{slots}, dims...)...)
+		index := b.Input("index", dtypes.Int32, fresh)
+		return []*Node{Gather(all, ExpandAxes(index, -1))}
+	}
+}
