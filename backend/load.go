@@ -39,6 +39,9 @@ type LoadOptions struct {
 	MaxBatch int
 	// MaxModelLen bounds a page's prompt and answer together, in tokens. Default: what the model allows.
 	MaxModelLen int
+	// VisionCache is the memory, in bytes, that the visual tokens of earlier pages may take, so that a page which is read
+	// again goes through the vision tower once. Default 64 MiB; negative is none.
+	VisionCache int64
 	// Logger hears about loading. Nil is silence.
 	Logger *slog.Logger
 	// Progress, if set, is called as files arrive and weights are loaded.
@@ -106,10 +109,7 @@ func Load(ctx context.Context, o LoadOptions) (_ *Engine, err error) {
 	if o.Logger != nil {
 		o.Logger.InfoContext(ctx, "model loaded", "model", info.Model, "device", info.Device, "dtype", info.DType)
 	}
-	return &Engine{
-		model: model, device: device, info: info, maxBatch: max(1, o.MaxBatch), maxLen: o.MaxModelLen,
-		turn: make(chan struct{}, 1), done: make(chan struct{}),
-	}, nil
+	return newEngine(model, device, info, o), nil
 }
 
 // findModel finds a model's files, and the commit where it comes from the hub.

@@ -15,7 +15,6 @@ import (
 // page is the state of one request: what it has written and how it goes on.
 type page struct {
 	request  Request
-	index    int
 	tokens   []int32
 	limit    int     // of tokens
 	stops    []int32 // of the request, beside the model's
@@ -26,7 +25,7 @@ type page struct {
 	decoding time.Time // when the first token was there
 }
 
-func newPage(r Request, index int) (*page, error) {
+func newPage(r Request) (*page, error) {
 	if r.Image == nil {
 		return nil, errors.New("backend: the request has no image")
 	}
@@ -40,7 +39,7 @@ func newPage(r Request, index int) (*page, error) {
 	if limit == 0 {
 		limit = defaultMaxNewTokens
 	}
-	return &page{request: r, index: index, limit: limit}, nil
+	return &page{request: r, limit: limit}, nil
 }
 
 func (s Sampling) validate() error {
@@ -57,44 +56,64 @@ func (s Sampling) validate() error {
 	return errors.Join(errs...)
 }
 
-// start reads the page up to its first token: processor, prompt, vision tower, prefill.
-func (p *page) start(ctx context.Context, m *qwen.Model, cache *qwen.Cache, slot int) (err error) {
-	lap := stopwatch()
-	if p.stops, err = stopTokens(m.Tokenizer, p.request.Stops); err != nil {
-		return err
-	}
-	patches, err := m.Processor.Process(ctx, p.request.Image, p.bounds(m.Processor))
+// prepare makes patches of the picture and token ids of the prompt. The answer and the prompt together have at most limit
+// tokens.
+func (j *job) prepare(m *qwen.Model, limit int) error {
+	p, err := newPage(j.request)
 	if err != nil {
 		return err
+	}
+	lap := stopwatch()
+	if p.stops, err = stopTokens(m.Tokenizer, p.request.Stops); err != nil {
+		return fmt.Errorf("backend: %w", err)
+	}
+	patches, err := m.Processor.Process(j.ctx, p.request.Image, p.bounds(m.Processor))
+	if err != nil {
+		return fmt.Errorf("backend: %w", err)
 	}
 	r := p.request
 	prompt := qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst}
 	layout, err := m.Layout(prompt, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
 	if err != nil {
-		return err
+		return fmt.Errorf("backend: %w", err)
 	}
 	p.prompt, p.visual = len(layout.IDs), patches.VisualTokens()
-	if p.prompt >= cache.Limit() {
-		return fmt.Errorf("%w: the prompt has %d tokens, %d of them for the image, and the limit is %d with the answer: give a smaller MaxPixels or a larger MaxModelLen",
-			qwen.ErrContextLength, p.prompt, p.visual, cache.Limit())
+	if p.prompt >= limit {
+		return fmt.Errorf("backend: %w: the prompt has %d tokens, %d of them for the image, and the limit is %d with the answer: give a smaller MaxPixels or a larger MaxModelLen",
+			qwen.ErrContextLength, p.prompt, p.visual, limit)
 	}
-	p.limit = min(p.limit, cache.Limit()-p.prompt)
+	p.limit = min(p.limit, limit-p.prompt)
 	p.timings.Preprocess = lap()
+	j.page, j.patches, j.layout = p, patches, layout
+	return nil
+}
 
-	visual, err := m.Encode(ctx, patches)
-	if err != nil {
-		return err
+// admit runs the page through the vision tower and its prompt through the text tower, and chooses the first token.
+func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache) (err error) {
+	p, lap := j.page, stopwatch()
+	key := keyOf(j.patches)
+	visual := cache.get(key)
+	if visual == nil {
+		if visual, err = m.Encode(ctx, j.patches); err != nil {
+			return fmt.Errorf("backend: %w", err)
+		}
+		kept, putErr := cache.put(key, visual)
+		if !kept {
+			defer func() { err = errors.Join(err, visual.Close()) }()
+		}
+		if putErr != nil {
+			return fmt.Errorf("backend: %w", putErr)
+		}
 	}
-	defer func() { err = errors.Join(err, visual.Close()) }()
+	j.patches = nil
 	p.timings.Encode = lap()
 
-	h, err := m.Prefill(ctx, layout, []*qwen.Visual{visual}, cache, slot)
-	if err != nil {
-		return err
+	if j.prompted, err = m.Prompt(ctx, j.layout, []*qwen.Visual{visual}); err != nil {
+		return fmt.Errorf("backend: %w", err)
 	}
-	first, err := m.Choose(ctx, h, draw([]*page{p}))
-	if err := errors.Join(err, h.Close()); err != nil {
-		return err
+	first, err := m.Choose(ctx, j.prompted.Hidden, draw([]*page{p}))
+	if err != nil {
+		return fmt.Errorf("backend: %w", err)
 	}
 	p.add(first[0], m)
 	p.timings.Prefill = lap()

@@ -22,6 +22,17 @@ type Visual struct {
 // Tokens counts the visual tokens.
 func (v *Visual) Tokens() int { return v.tokens }
 
+// Bytes is the memory of the device that they take.
+func (v *Visual) Bytes() int64 {
+	var n int64
+	for _, b := range append([]compute.Buffer{v.rows}, v.deepstack...) {
+		if shape, err := b.Shape(); err == nil {
+			n += int64(shape.ByteSize())
+		}
+	}
+	return n
+}
+
 // index says for each of the rows of a prompt which of the image's rows stands in it, -1 for none.
 func (v *Visual) index(at Span, rows int) []int32 {
 	index := make([]int32, rows)

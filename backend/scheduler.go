@@ -1,0 +1,372 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/omnidocs/omnidocs/internal/program"
+	"github.com/omnidocs/omnidocs/qwen"
+)
+
+// scheduler keeps the device busy with as many pages as there are slots. A request goes through it in one direction:
+//
+//	queue ─ preparers: picture, prompt ─▶ ready ─ admission: vision tower, prompt's pass ─▶ slot ─ writing ─▶ finished
+//
+// All channels are small, so that however many requests wait, the pictures of a few of them are in memory. The loop's goroutine
+// owns the cache and the slots; the admission works on one page at a time beside it and takes turns on the device.
+type scheduler struct {
+	model *qwen.Model
+	slots int // at most
+	limit int // tokens of a page
+
+	queue    chan *job
+	ready    chan *job
+	admitted chan admission
+	closing  chan struct{}
+	turns    *turns
+
+	submitting sync.WaitGroup // calls of submit
+	preparing  sync.WaitGroup
+	stopped    chan struct{} // closed when the loop has ended
+
+	mu     sync.Mutex // guards closed
+	closed bool
+
+	// Owned by the admission that is under way.
+	vision visionCache
+
+	// Owned by the loop.
+	cache     *qwen.Cache
+	writing   []*job // by slot, nil where free
+	admitting bool
+}
+
+// admission is what has become of a page that was admitted.
+type admission struct {
+	job *job
+	err error
+}
+
+func newScheduler(m *qwen.Model, slots, limit int, vision int64) *scheduler {
+	preparers := min(2, runtime.GOMAXPROCS(0))
+	s := &scheduler{
+		model: m, slots: slots, limit: limit, queue: make(chan *job, slots), ready: make(chan *job, 1),
+		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
+		vision: visionCache{limit: vision},
+	}
+	for range preparers {
+		s.preparing.Go(s.prepare)
+	}
+	go func() {
+		s.preparing.Wait()
+		close(s.ready)
+	}()
+	go s.loop()
+	return s
+}
+
+// submit queues a job. It blocks while the queue is full.
+func (s *scheduler) submit(j *job) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.submitting.Add(1)
+	s.mu.Unlock()
+	defer s.submitting.Done()
+	if err := j.canceled(); err != nil {
+		return err
+	}
+	j.watch()
+	err := ErrClosed
+	select {
+	case s.queue <- j:
+		return nil
+	case <-s.closing:
+	case <-j.ctx.Done():
+		err = context.Cause(j.ctx)
+	}
+	j.unwatch()
+	if j.state.Swap(jobEnded) == jobEnded { // the watcher was faster, and has told
+		return nil
+	}
+	return err
+}
+
+// close lets the pages that are being written end, fails all others with ErrClosed, and returns when nothing is under way.
+func (s *scheduler) close() {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if first {
+		close(s.closing)
+		s.submitting.Wait()
+		close(s.queue)
+	}
+	<-s.stopped
+}
+
+func (s *scheduler) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// prepare makes patches and prompts of queued requests, beside the device's work.
+func (s *scheduler) prepare() {
+	for j := range s.queue {
+		if !j.waiting() {
+			continue
+		}
+		var err error
+		if s.isClosing() {
+			err = ErrClosed
+		} else {
+			err = j.prepare(s.model, s.limit)
+		}
+		if err != nil {
+			j.end(s.model, err)
+			continue
+		}
+		s.ready <- j
+	}
+}
+
+// loop is the scheduler's goroutine.
+func (s *scheduler) loop() {
+	defer close(s.stopped)
+	ready := s.ready
+	for {
+		s.turns.setWriting(s.count() > 0)
+		switch {
+		case s.count() == 0 && !s.admitting && ready == nil:
+			return
+		case s.count() == 0: // nothing to write: wait for a page
+			next := ready
+			if s.admitting {
+				next = nil
+			} else {
+				s.release()
+			}
+			select {
+			case a := <-s.admitted:
+				s.settle(a)
+			case j, ok := <-next:
+				if !ok {
+					ready = nil
+					continue
+				}
+				s.admit(j)
+			}
+		default:
+			select {
+			case a := <-s.admitted:
+				s.settle(a)
+			default:
+			}
+			if !s.admitting && s.count() < s.slots {
+				select {
+				case j, ok := <-ready:
+					if !ok {
+						ready = nil
+						break
+					}
+					s.admit(j)
+				default:
+				}
+			}
+			s.turns.write(s.step)
+		}
+	}
+}
+
+// count counts the pages that are being written.
+func (s *scheduler) count() int {
+	n := 0
+	for _, j := range s.writing {
+		if j != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// release frees the cache when nothing is being written.
+func (s *scheduler) release() {
+	if s.cache == nil {
+		return
+	}
+	_ = s.cache.Close() // its buffers are gone either way
+	s.cache, s.writing = nil, nil
+}
+
+// admit starts the admission of a page.
+func (s *scheduler) admit(j *job) {
+	if s.isClosing() {
+		j.end(s.model, ErrClosed)
+		return
+	}
+	if !j.begin() {
+		return
+	}
+	s.admitting = true
+	s.turns.setAdmitting(true)
+	go func() {
+		err := j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision)
+		s.turns.setAdmitting(false)
+		s.admitted <- admission{j, err}
+	}()
+}
+
+// settle gives an admitted page a slot, unless its first token was its last.
+func (s *scheduler) settle(a admission) {
+	s.admitting = false
+	j := a.job
+	defer func() {
+		if j.prompted != nil {
+			_ = j.prompted.Close() // what the cache has not taken
+			j.prompted = nil
+		}
+	}()
+	if a.err != nil || j.page.finish != "" {
+		j.end(s.model, a.err)
+		return
+	}
+	// Not under the page's context: half of a cache made larger would be the end of its neighbors too.
+	ctx := context.Background()
+	slot, err := s.makeRoom(ctx)
+	if err == nil {
+		err = s.cache.Take(ctx, slot, j.prompted)
+	}
+	if err != nil {
+		j.end(s.model, fmt.Errorf("backend: %w", err))
+		s.abandon(err)
+		return
+	}
+	s.writing[slot] = j
+}
+
+// makeRoom finds a free slot, or makes the cache larger.
+func (s *scheduler) makeRoom(ctx context.Context) (int, error) {
+	if s.cache == nil {
+		s.cache, s.writing = s.model.NewCache(1, s.limit), make([]*job, 1)
+	}
+	for slot, j := range s.writing {
+		if j == nil {
+			return slot, nil
+		}
+	}
+	slot := len(s.writing)
+	return slot, s.fit(ctx, min(s.slots, 2*len(s.writing)))
+}
+
+// fit moves the pages to the front of a cache with so many slots.
+func (s *scheduler) fit(ctx context.Context, slots int) error {
+	var from []int
+	var writing []*job
+	for slot, j := range s.writing {
+		if j != nil {
+			from, writing = append(from, slot), append(writing, j)
+		}
+	}
+	for len(from) < slots {
+		from, writing = append(from, -1), append(writing, nil)
+	}
+	if err := s.cache.Fit(ctx, from); err != nil {
+		return err
+	}
+	s.writing = writing
+	return nil
+}
+
+// step writes one token into every slot that has a page, and ends the pages that are done.
+func (s *scheduler) step() {
+	s.drop()
+	if s.count() == 0 {
+		return
+	}
+	if err := s.token(); err != nil {
+		s.abandon(err)
+		return
+	}
+	for slot, j := range s.writing {
+		if j != nil && j.page.finish != "" {
+			s.free(slot)
+			j.end(s.model, nil)
+		}
+	}
+	s.shrink()
+}
+
+// drop ends the pages whose contexts have ended.
+func (s *scheduler) drop() {
+	for slot, j := range s.writing {
+		if j == nil {
+			continue
+		}
+		if err := j.canceled(); err != nil {
+			s.free(slot)
+			j.end(s.model, err)
+		}
+	}
+}
+
+func (s *scheduler) free(slot int) {
+	s.writing[slot] = nil
+	s.cache.Clear(slot)
+}
+
+// shrink makes the cache smaller when a quarter of its slots would do, which leaves room for pages to come.
+func (s *scheduler) shrink() {
+	n := s.count()
+	if n == 0 || len(s.writing) < 4*n {
+		return
+	}
+	if err := s.fit(context.Background(), 2*n); err != nil {
+		s.abandon(err)
+	}
+}
+
+// abandon ends all pages in the cache, which has failed in the middle of something. Pages to come get a new one.
+func (s *scheduler) abandon(err error) {
+	for _, j := range s.writing {
+		if j != nil {
+			j.end(s.model, fmt.Errorf("backend: %w", err))
+		}
+	}
+	s.release()
+}
+
+// token writes one token into every slot that has a page.
+func (s *scheduler) token() error {
+	tokens, active, pages := make([]int32, len(s.writing)), make([]bool, len(s.writing)), make([]*page, len(s.writing))
+	for slot, j := range s.writing {
+		if j != nil {
+			pages[slot], tokens[slot], active[slot] = j.page, j.page.last(), true
+		}
+	}
+	// The pages have contexts of their own, which are looked at between tokens.
+	ctx := context.Background()
+	h, err := s.model.Step(ctx, s.cache, tokens, active)
+	if err != nil {
+		return err
+	}
+	next, err := s.model.Choose(ctx, h, draw(pages))
+	if err := errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	for slot, p := range pages {
+		if p != nil {
+			p.add(next[slot], s.model)
+		}
+	}
+	return nil
+}
