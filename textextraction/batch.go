@@ -20,37 +20,61 @@ type BatchOptions struct {
 	Progress func(done, total int)
 }
 
-// Batch reads pages from a source, QwenTextPyTorchConfig.BatchSize of them together. No more than these are held in
-// memory. See [TextExtractor].
+// Batch reads pages from a source, up to BatchSize of them together: as soon as one ends, the next takes its place, and since
+// they are yielded in the order of the source, up to as many more wait for that. No others are held in memory. See
+// [TextExtractor].
 func (x *QwenTextExtractor) Batch(ctx context.Context, pages iter.Seq2[image.Image, error], opts BatchOptions) iter.Seq2[*ExtractResult, error] {
 	return func(yield func(*ExtractResult, error) bool) {
-		b := batch{x: x, opts: opts}
+		readCtx, cancel := context.WithCancel(ctx)
+		b := batch{x: x, opts: opts, ended: make(chan *page)}
+		defer func() { // when the consumer has left
+			cancel()
+			b.wait()
+		}()
 		for img, err := range pages {
-			p := b.add(ctx, img, err)
+			p := b.add(ctx, readCtx, img, err)
 			if ended := x.ended(ctx); ended != nil {
-				_, p.err = callError(ctx, ended)
-				b.flush(ctx, yield)
-				return
+				b.wait()
+				if p.result == nil {
+					_, p.err = callError(ctx, ended)
+				}
+				break
 			}
-			if len(b.window) == x.settings.batchSize && !b.flush(ctx, yield) {
+			for len(b.window) >= x.settings.window() {
+				if !b.yield(yield) {
+					return
+				}
+			}
+		}
+		for len(b.window) > 0 {
+			if !b.yield(yield) {
 				return
 			}
 		}
-		b.flush(ctx, yield)
 	}
+}
+
+// window is how many pages a batch holds: one that is read alone, or as many again as are read together.
+func (s settings) window() int {
+	if s.batchSize == 1 {
+		return 1
+	}
+	return 2 * s.batchSize
 }
 
 // batch is one range over a batch.
 type batch struct {
 	x       *QwenTextExtractor
 	opts    BatchOptions
-	window  []*page // that are read together
+	window  []*page    // in the order of the source
+	ended   chan *page // those that are read, as they end
+	reading int
 	yielded int
 	done    int
 }
 
-// add puts a page into the window.
-func (b *batch) add(ctx context.Context, img image.Image, err error) *page {
+// add puts a page into the window, and reads it, once there is room for it.
+func (b *batch) add(ctx, readCtx context.Context, img image.Image, err error) *page {
 	p := &page{img: img}
 	if err != nil {
 		p.err = err
@@ -58,33 +82,51 @@ func (b *batch) add(ctx context.Context, img image.Image, err error) *page {
 		p.request, p.opts, p.err = b.x.request(ctx, img, b.opts.Options)
 	}
 	b.window = append(b.window, p)
+	if p.err != nil {
+		p.ended = true
+		b.progress()
+		return p
+	}
+	for b.reading >= b.x.settings.batchSize {
+		b.next()
+	}
+	b.reading++
+	go func() {
+		b.x.read(readCtx, []*page{p}, func() {})
+		b.ended <- p
+	}()
 	return p
 }
 
-// flush reads the window and yields it. It returns false when no more is wanted.
-func (b *batch) flush(ctx context.Context, yield func(*ExtractResult, error) bool) bool {
-	for _, p := range b.window {
-		if p.err != nil {
-			b.progress()
-		}
+// next waits until one of the pages has been read.
+func (b *batch) next() {
+	p := <-b.ended
+	p.ended = true
+	b.reading--
+	p.img, p.request = nil, backend.Request{} // no need to hold the image until it is yielded
+	b.progress()
+}
+
+// wait waits until all pages have been read.
+func (b *batch) wait() {
+	for b.reading > 0 {
+		b.next()
 	}
-	b.x.read(ctx, b.window, b.progress)
-	window := b.window
-	b.window = nil
-	for _, p := range window {
-		p.img, p.request = nil, backend.Request{} // read: no need to hold the images until all are yielded
+}
+
+// yield yields the first page of the window. It returns false when no more is wanted.
+func (b *batch) yield(yield func(*ExtractResult, error) bool) bool {
+	p := b.window[0]
+	for !p.ended {
+		b.next()
 	}
-	for _, p := range window {
-		err := p.err
-		if err != nil {
-			err = &PageError{Index: b.yielded, Err: err}
-		}
-		b.yielded++
-		if !yield(p.result, err) {
-			return false
-		}
+	b.window = b.window[1:]
+	err := p.err
+	if err != nil {
+		err = &PageError{Index: b.yielded, Err: err}
 	}
-	return true
+	b.yielded++
+	return yield(p.result, err)
 }
 
 func (b *batch) progress() {

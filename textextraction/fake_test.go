@@ -18,6 +18,8 @@ import (
 type fakeEngine struct {
 	mu       sync.Mutex
 	batches  [][]backend.Request // what Generate was called with
+	running  int                 // calls of Generate, and
+	most     int                 // the most that there were at a time
 	closed   int
 	answers  map[color.Gray]answer // by the color of the page's first pixel
 	err      error                 // of Generate
@@ -36,7 +38,14 @@ type answer struct {
 func (f *fakeEngine) Generate(ctx context.Context, requests []backend.Request, done func(i int, out backend.Output, err error)) error {
 	f.mu.Lock()
 	f.batches = append(f.batches, requests)
+	f.running++
+	f.most = max(f.most, f.running)
 	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.running--
+		f.mu.Unlock()
+	}()
 	if f.err != nil || f.skip {
 		return f.err
 	}
