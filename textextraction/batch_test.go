@@ -142,7 +142,14 @@ func TestBatchCanceled(t *testing.T) {
 	}()
 	got := collect(t, x.Batch(ctx, Images(pictures(9)...), BatchOptions{}))
 	ended := "textextraction: context canceled"
-	require.Equal(t, []outcome{{content: "p0"}, {content: "p1"}, {content: "so far", err: ended}}, got[:3])
+	for i, o := range got {
+		if i != 2 && o.err == "" {
+			require.Equal(t, outcome{content: fmt.Sprint("p", i)}, o, "a page that ended before")
+		} else if i != 2 {
+			require.Equal(t, ended, o.err)
+		}
+	}
+	require.Equal(t, outcome{content: "so far", err: ended}, got[2])
 	require.Equal(t, ended, got[len(got)-1].err, "there the sequence stops")
 	require.LessOrEqual(t, len(got), 7)
 
