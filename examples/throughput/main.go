@@ -3,7 +3,7 @@
 //
 //	go run ./examples/throughput -model DIR -image PAGE.png -pages 16 -batch 8 -device xla:cpu -dtype int8
 //
-// The mix is fixed: pages of 128 to 672 visual tokens, answers of 16 to 256 tokens. transformers.py beside this file does the same
+// The mix is fixed: pages of 128 to 672 visual tokens, answers of 16 to 256 tokens. static_batches.py beside this file does the same
 // with Hugging Face transformers in static batches. The model should be one that does not end its answers itself, such as one
 // with random weights.
 package main

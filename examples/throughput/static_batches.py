@@ -2,7 +2,7 @@
 """The mix of examples/throughput with Hugging Face transformers, in static batches of one size in the order of arrival.
 
     pip install torch==2.13.0 'transformers>=5.23' pillow
-    python transformers.py --model DIR --image PAGE.png [--pages 16] [--batch 4] [--dtype bfloat16]
+    python static_batches.py --model DIR --image PAGE.png [--pages 16] [--batch 4] [--dtype bfloat16]
 
 A batch is as slow as its longest answer; shorter ones are cut off. That is how a plain loop over generate() reads pages.
 """
