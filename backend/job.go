@@ -11,7 +11,7 @@ import (
 // job is a request on its way through the engine. One goroutine has it at a time: that which prepares it, that which admits it,
 // or the scheduler's.
 type job struct {
-	ctx       context.Context
+	ctx       context.Context //nolint:containedctx // the request's own: it goes through the engine's goroutines with it
 	request   Request
 	submitted time.Time
 	finished  func(Output, error)

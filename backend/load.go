@@ -109,7 +109,7 @@ func Load(ctx context.Context, o LoadOptions) (_ *Engine, err error) {
 	if o.Logger != nil {
 		o.Logger.InfoContext(ctx, "model loaded", "model", info.Model, "device", info.Device, "dtype", info.DType)
 	}
-	return newEngine(model, device, info, o), nil
+	return newEngine(model, device, info, o), nil //nolint:contextcheck // the engine outlives the loading; pages have contexts of their own
 }
 
 // findModel finds a model's files, and the commit where it comes from the hub.

@@ -27,7 +27,7 @@ func (v *Visual) Bytes() int64 {
 	var n int64
 	for _, b := range append([]compute.Buffer{v.rows}, v.deepstack...) {
 		if shape, err := b.Shape(); err == nil {
-			n += int64(shape.ByteSize())
+			n += shape.ByteSize()
 		}
 	}
 	return n

@@ -2,7 +2,6 @@ package qwen
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -47,9 +46,11 @@ func (l loader) quantized(ctx context.Context, g group, parts []part, shape shap
 		return nil, err
 	}
 	b, err := l.buffer(shapes.Make(dtypes.Float32, rows), func(flat any) error {
-		if copy(flat.([]float32), scales) != rows {
-			return errors.New("a buffer for scales is too small")
+		dst, ok := flat.([]float32)
+		if !ok {
+			return fmt.Errorf("a float32 buffer is seen as %T", flat)
 		}
+		copy(dst, scales)
 		return nil
 	})
 	if err != nil {

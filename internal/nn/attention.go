@@ -50,7 +50,7 @@ func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 			kb, vb = Slice(k, AxisRange(), AxisRange(0, seen)), Slice(v, AxisRange(), AxisRange(0, seen))
 		}
 		qb = Reshape(qb, kv, heads/kv*n, dim)                        // heads that share a key stand together
-		scores := Reshape(batchDot(t, qb, kb, 2, 2), heads, n, seen) // [heads, n, seen]
+		scores := Reshape(batchDot(t, qb, kb, 2), heads, n, seen) // [heads, n, seen]
 		if causal {
 			scores = Add(scores, causalBias(q.Graph(), before+from, n, seen))
 		}
@@ -58,7 +58,7 @@ func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 			scores = Add(scores, Reshape(Slice(bias, AxisRange(0, seen)), 1, 1, seen))
 		}
 		p := Reshape(Softmax(scores, -1), kv, heads/kv*n, seen)
-		outs = append(outs, Reshape(batchDot(t, p, vb, 2, 1), heads, n, dim))
+		outs = append(outs, Reshape(batchDot(t, p, vb, 1), heads, n, dim))
 	}
 	out := outs[0]
 	if len(outs) > 1 {
@@ -67,9 +67,9 @@ func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 	return Reshape(HeadsFirst(out), rows, heads*dim) // the same permutation back
 }
 
-// batchDot contracts an axis of a with one of b, for each of the batch that is the first axis of both; in bfloat16 where that
+// batchDot contracts the last axis of a with one of b, for each of the batch that is the first axis of both; in bfloat16 where that
 // is allowed, with float32 sums.
-func batchDot(t Traits, a, b *Node, axisA, axisB int) *Node {
+func batchDot(t Traits, a, b *Node, axis int) *Node {
 	if t.HalfAttention {
 		a, b = ConvertDType(a, dtypes.BFloat16), ConvertDType(b, dtypes.BFloat16)
 	}
@@ -80,7 +80,7 @@ func batchDot(t Traits, a, b *Node, axisA, axisB int) *Node {
 			dot = dot.WithAccumulatorDType(dtypes.BFloat16)
 		}
 	}
-	return dot.General([]int{axisA}, []int{0}, []int{axisB}, []int{0})
+	return dot.General([]int{2}, []int{0}, []int{axis}, []int{0})
 }
 
 // queryBlock says how many queries go together: all of them where their scores fit the limit, else as many as make blocks
@@ -99,7 +99,7 @@ func queryBlock(t Traits, heads, rows, keys int, causal bool) int {
 	return min(rows, max(least, (rows+blocks-1)/blocks))
 }
 
-// causalBias is what is added to the scores [heads, n, keys] of the queries from, from+1, …
+// causalBias is what is added to the scores [heads, n, keys] of n queries, the first of which is the token from.
 func causalBias(g *Graph, from, n, keys int) *Node {
 	shape := shapes.Make(dtypes.Int32, 1, n, keys)
 	seen := LessOrEqual(Iota(g, shape, 2), AddScalar(Iota(g, shape, 1), from))
