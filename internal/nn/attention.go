@@ -49,7 +49,7 @@ func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 			seen = before + from + n
 			kb, vb = Slice(k, AxisRange(), AxisRange(0, seen)), Slice(v, AxisRange(), AxisRange(0, seen))
 		}
-		qb = Reshape(qb, kv, heads/kv*n, dim)                        // heads that share a key stand together
+		qb = Reshape(qb, kv, heads/kv*n, dim)                     // heads that share a key stand together
 		scores := Reshape(batchDot(t, qb, kb, 2), heads, n, seen) // [heads, n, seen]
 		if causal {
 			scores = Add(scores, causalBias(q.Graph(), before+from, n, seen))
