@@ -19,6 +19,8 @@ type job struct {
 	state   atomic.Int32 // jobWaiting, jobBegun or jobEnded
 	unwatch func() bool  // stops watching the context
 
+	prepared chan struct{} // closed when the following are there, or failed is
+	failed   error
 	page     *page
 	patches  *qwen.Patches
 	layout   *qwen.Layout
@@ -34,7 +36,7 @@ const (
 )
 
 func newJob(ctx context.Context, r Request, finished func(Output, error)) *job {
-	return &job{ctx: ctx, request: r, submitted: time.Now(), finished: finished}
+	return &job{ctx: ctx, request: r, submitted: time.Now(), finished: finished, prepared: make(chan struct{})}
 }
 
 // watch ends the job with its context while it waits.

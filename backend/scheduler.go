@@ -29,8 +29,7 @@ type scheduler struct {
 	turns    *turns
 
 	submitting sync.WaitGroup // calls of submit
-	preparing  sync.WaitGroup
-	stopped    chan struct{} // closed when the loop has ended
+	stopped    chan struct{}  // closed when the loop has ended
 
 	mu     sync.Mutex // guards closed
 	closed bool
@@ -51,19 +50,12 @@ type admission struct {
 }
 
 func newScheduler(m *qwen.Model, slots, limit int, vision int64) *scheduler {
-	preparers := min(2, runtime.GOMAXPROCS(0))
 	s := &scheduler{
 		model: m, slots: slots, limit: limit, queue: make(chan *job, slots), ready: make(chan *job, 1),
 		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
 		vision: visionCache{limit: vision},
 	}
-	for range preparers {
-		s.preparing.Go(s.prepare)
-	}
-	go func() {
-		s.preparing.Wait()
-		close(s.ready)
-	}()
+	go s.prepare()
 	go s.loop()
 	return s
 }
@@ -120,22 +112,24 @@ func (s *scheduler) isClosing() bool {
 	}
 }
 
-// prepare makes patches and prompts of queued requests, beside the device's work.
+// prepare makes patches and prompts of queued requests, two at a time, beside the device's work, and sends them on in the order
+// of the queue.
 func (s *scheduler) prepare() {
+	defer close(s.ready)
+	free := make(chan struct{}, min(2, runtime.GOMAXPROCS(0)))
 	for j := range s.queue {
+		if s.isClosing() {
+			j.end(s.model, ErrClosed)
+		}
 		if !j.waiting() {
 			continue
 		}
-		var err error
-		if s.isClosing() {
-			err = ErrClosed
-		} else {
-			err = j.prepare(s.model, s.limit)
-		}
-		if err != nil {
-			j.end(s.model, err)
-			continue
-		}
+		free <- struct{}{}
+		go func() {
+			j.failed = j.prepare(s.model, s.limit)
+			close(j.prepared)
+			<-free
+		}()
 		s.ready <- j
 	}
 }
@@ -210,20 +204,24 @@ func (s *scheduler) release() {
 
 // admit starts the admission of a page.
 func (s *scheduler) admit(j *job) {
-	if s.isClosing() {
-		j.end(s.model, ErrClosed)
-		return
-	}
-	if !j.begin() {
-		return
-	}
 	s.admitting = true
+	go func() { s.admitted <- admission{j, s.run(j)} }()
+}
+
+// run waits until a page is prepared and runs it up to its first token.
+func (s *scheduler) run(j *job) error {
+	<-j.prepared
+	switch {
+	case j.failed != nil:
+		return j.failed
+	case s.isClosing():
+		return ErrClosed
+	case !j.begin():
+		return j.canceled()
+	}
 	s.turns.setAdmitting(true)
-	go func() {
-		err := j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision)
-		s.turns.setAdmitting(false)
-		s.admitted <- admission{j, err}
-	}()
+	defer s.turns.setAdmitting(false)
+	return j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision)
 }
 
 // settle gives an admitted page a slot, unless its first token was its last.
