@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"errors"
+	"image"
 	"sync"
 
 	"github.com/omnidocs/omnidocs/qwen"
@@ -60,6 +61,14 @@ func (e *Engine) Close() error {
 // calls to the device. Pages begin about in the order in which they were submitted, and none waits for a later one.
 func (e *Engine) Submit(ctx context.Context, r Request, finished func(Output, error)) error {
 	return e.scheduler.submit(newJob(ctx, r, finished))
+}
+
+// Warmup reads a small blank page, so that the pages that come need not wait for what all of them compile. Sizes that only they
+// have are compiled when they come.
+func (e *Engine) Warmup(ctx context.Context) error {
+	page := image.NewGray(image.Rect(0, 0, 256, 256))
+	_, err := e.Read(ctx, Request{Image: page, Prompt: "x", MaxNewTokens: 2, CheckpointBounds: true})
+	return err
 }
 
 // Read reads one page. It returns what was written so far along with an error that came after the first token.

@@ -5,14 +5,18 @@
 //
 //	image ─ Processor.Process ─▶ Patches ─ Model.Encode ─▶ Visual
 //	prompt, grid ─ Model.Layout ─▶ Layout
-//	Layout, Visual ─ Model.Prefill ─▶ a slot of a Cache, and the Hidden state of the last token
+//	Layout, Visual ─ Model.Prompt ─▶ Prompted ─ Cache.Take ─▶ a slot of a Cache (Model.Prefill is both)
 //	Hidden ─ Model.Choose ─▶ token ─ Model.Step ─▶ Hidden, until a token of Spec.EOS
 //
-// A request's state lives in those values and never on the Model, which many goroutines may share.
+// A request's state lives in those values and never on the Model, which many goroutines may share. Cache.Mark and Cache.Rewind
+// take a sequence back to an earlier token, Cache.Fit moves sequences to a smaller or larger cache.
+//
+// The generations are one implementation: a Spec says in which of them a checkpoint differs, field by field, and what is another
+// kind of layer is a block of its own (delta.go, experts.go).
 //
 // The graphs are those of Hugging Face transformers, tower by tower and symbol by symbol, in float32 unless asked for less.
-// Each is compiled a block or layer at a time: compiling takes a fraction of a second, memory is that of one block, and a
-// context is obeyed between them. Shapes are rounded up to a few sizes, with the padding masked.
+// Each is compiled a block or layer at a time, and large pages and prompts go through in stripes: compiling takes a fraction of a
+// second, memory is that of one stripe, and a context is obeyed between them. Shapes are rounded up to a few sizes, with the padding masked.
 //
 // [Verify] compares every stage with what transformers computed, on the user's own device, checkpoint and pages.
 package qwen

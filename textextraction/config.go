@@ -21,7 +21,7 @@ const (
 	TinyModel = "omnidocs/tiny"
 )
 
-// Config says which model an extractor runs, and where. [QwenTextPyTorchConfig] is one.
+// Config says which model an extractor runs, and where: a [QwenTextPyTorchConfig] or a [QwenTextVLLMConfig].
 type Config interface {
 	// check returns the config's part in every call, defaults filled in, or every fault of it.
 	check() (settings, error)
@@ -126,7 +126,11 @@ func (c QwenTextPyTorchConfig) withDefaults() QwenTextPyTorchConfig {
 
 // validate returns every fault of a config whose defaults are filled in.
 func (c QwenTextPyTorchConfig) validate() error {
-	var f faults
+	return c.faults("MaxNewTokens", "BatchSize").err("QwenTextPyTorchConfig")
+}
+
+// faults are those of a config whose defaults are filled in, with the names that two of its fields go by.
+func (c QwenTextPyTorchConfig) faults(tokens, batch string) (f faults) {
 	f.check(slices.Contains(torchDtypes, c.TorchDtype), "TorchDtype", c.TorchDtype,
 		"is not one of "+strings.Join(torchDtypes, ", "))
 	f.check(c.Quantization == "" || c.Quantization == backend.QuantizationInt8, "Quantization", c.Quantization,
@@ -138,13 +142,13 @@ func (c QwenTextPyTorchConfig) validate() error {
 	f.check(!c.UseFlashAttention, "UseFlashAttention", c.UseFlashAttention,
 		"is not supported; the attention kernel is chosen for the device, leave it false")
 	checkPreset(&f, c.Preset, c.CustomPreset)
-	f.check(c.MaxNewTokens >= minConfigNewTokens && c.MaxNewTokens <= maxNewTokens, "MaxNewTokens", c.MaxNewTokens,
+	f.check(c.MaxNewTokens >= minConfigNewTokens && c.MaxNewTokens <= maxNewTokens, tokens, c.MaxNewTokens,
 		fmt.Sprintf("is outside %d to %d; Options.MaxNewTokens may be smaller", minConfigNewTokens, maxNewTokens))
 	checkSampling(&f, c.sampling())
 	checkPixels(&f, c.MinPixels, c.MaxPixels)
-	f.check(c.BatchSize >= 1 && c.BatchSize <= maxBatchSize, "BatchSize", c.BatchSize,
+	f.check(c.BatchSize >= 1 && c.BatchSize <= maxBatchSize, batch, c.BatchSize,
 		fmt.Sprintf("is outside 1 to %d", maxBatchSize))
-	return f.err("QwenTextPyTorchConfig")
+	return f
 }
 
 func (c QwenTextPyTorchConfig) sampling() Sampling {
@@ -152,6 +156,12 @@ func (c QwenTextPyTorchConfig) sampling() Sampling {
 }
 
 func (c QwenTextPyTorchConfig) check() (settings, error) {
+	s, filled := c.settings()
+	return s, filled.validate()
+}
+
+// settings returns the config's part in every call, and the config with the preset's values and the defaults filled in.
+func (c QwenTextPyTorchConfig) settings() (settings, QwenTextPyTorchConfig) {
 	own := c.withDefaults()
 	preset := choosePreset(own.Model, own.Preset, own.CustomPreset)
 	if preset != nil && preset.validate() != nil {
@@ -170,7 +180,7 @@ func (c QwenTextPyTorchConfig) check() (settings, error) {
 			Sampling:     c.sampling(),
 		},
 		logger: c.Logger,
-	}, c.validate()
+	}, c
 }
 
 // unmarshalStrict is json.Unmarshal that refuses names that v does not have, as pydantic's extra="forbid" does.

@@ -140,6 +140,35 @@ func ExampleExtractResult() {
 	// }
 }
 
+// Many pages at a time: each joins the others as soon as there is room.
+func ExampleQwenTextVLLMConfig() {
+	ctx := context.Background()
+	ex, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextVLLMConfig{
+		Model: textextraction.TinyModel, Device: "go", MaxNumSeqs: 2, MaxTokens: 256, EnforceEager: true,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ex.Close()
+	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: "the black house", Width: 384, Height: 128})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for res, err := range ex.Batch(ctx, textextraction.Images(page.Image, page.Image, page.Image), textextraction.BatchOptions{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(res.WordCount, "words")
+	}
+	_, err = textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextVLLMConfig{TensorParallelSize: 2})
+	fmt.Println(err)
+	// Output:
+	// 3 words
+	// 3 words
+	// 3 words
+	// textextraction: invalid configuration: QwenTextVLLMConfig: TensorParallelSize: 2 is not supported: the model is on one device; leave it 0 or 1
+}
+
 func ExampleQwenTextPyTorchConfig() {
 	// What Python's config.model_dump_json() writes can be read; what it does not have cannot.
 	var cfg textextraction.QwenTextPyTorchConfig

@@ -28,8 +28,16 @@ func NewQwenTextExtractor(ctx context.Context, cfg Config) (*QwenTextExtractor, 
 }
 
 func (c QwenTextPyTorchConfig) load(ctx context.Context) (engine, error) {
-	c = c.withDefaults()
-	e, err := backend.Load(ctx, backend.LoadOptions{
+	e, err := backend.Load(ctx, c.withDefaults().loadOptions())
+	if err != nil {
+		return nil, err // not a nil *backend.Engine in an engine
+	}
+	return e, nil
+}
+
+// loadOptions are what the engine is loaded with, for a config whose defaults are filled in.
+func (c QwenTextPyTorchConfig) loadOptions() backend.LoadOptions {
+	return backend.LoadOptions{
 		Model:        c.Model,
 		Revision:     c.Revision,
 		CacheDir:     c.CacheDir,
@@ -39,9 +47,5 @@ func (c QwenTextPyTorchConfig) load(ctx context.Context) (engine, error) {
 		MaxBatch:     c.BatchSize,
 		Logger:       c.Logger,
 		Progress:     c.Progress,
-	})
-	if err != nil {
-		return nil, err // not a nil *backend.Engine in an engine
 	}
-	return e, nil
 }

@@ -1,0 +1,132 @@
+package textextraction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/omnidocs/omnidocs/backend"
+)
+
+// QwenTextVLLMConfig runs a Qwen-VL model in this process for many pages at a time: pages join the batch as there is room and
+// leave as they end, whichever call they come from. It has the fields of Python's config of this name; vLLM itself plays no
+// part. The zero value is usable: every zero field stands for the default that its comment states. A field that this library
+// cannot serve yet is refused, not passed over.
+//
+// In JSON it has Python's names (tensor_parallel_size, max_model_len), and unknown names are errors.
+type QwenTextVLLMConfig struct {
+	// Model is a hub id, a folder, or [TinyModel]. Empty means [DefaultModel].
+	Model string `json:"model,omitzero"`
+	// Revision is a branch, tag or commit of the model on the hub. Empty means "main". A folder has none.
+	Revision string `json:"revision,omitzero"`
+	// TensorParallelSize must be 0 or 1: the model is on one device.
+	TensorParallelSize int `json:"tensor_parallel_size,omitzero"`
+	// GPUMemoryUtilization must be 0: memory is not planned yet. MaxNumSeqs and MaxModelLen bound the cache.
+	GPUMemoryUtilization float64 `json:"gpu_memory_utilization,omitzero"`
+	// MaxModelLen bounds a page's prompt and answer together, in tokens, from 1024 up. Zero means 32768. A model with a shorter
+	// context has its own.
+	MaxModelLen int `json:"max_model_len,omitzero"`
+	// MaxNumSeqs is how many pages are written together, from 1 to 1024 (vLLM's max_num_seqs). Zero means 8.
+	MaxNumSeqs int `json:"max_num_seqs,omitzero"`
+	// TrustRemoteCode is accepted for Python's sake and changes nothing: code that comes with a model is never run.
+	TrustRemoteCode bool `json:"trust_remote_code,omitzero"`
+	// EnforceEager leaves out the page that is read at load so that the first pages need not wait for compilation.
+	EnforceEager bool `json:"enforce_eager,omitzero"`
+	// MaxTokens bounds the answer to a page, in tokens, from 256 to 32768. Zero means the preset's, or 8192.
+	MaxTokens int `json:"max_tokens,omitzero"`
+	// Temperature is that of sampling, from 0 to 2. Zero means greedy: the same text on every run. Python's default is 0.1,
+	// which is not. With Temperature, TopP and TopK all zero it is as the preset says, if it does; TopK 1 is greedy.
+	Temperature float64 `json:"temperature,omitzero"`
+	// TopP keeps the most likely tokens that together have this probability, from 0 to 1. Zero means 1, all.
+	TopP float64 `json:"top_p,omitzero"`
+	// TopK keeps this many of the most likely tokens. Zero means all.
+	TopK int `json:"top_k,omitzero"`
+	// Seed makes sampling repeatable. Every page starts from it.
+	Seed uint64 `json:"seed,omitzero"`
+	// DownloadDir is the folder of downloaded models, in the layout of Python's huggingface_hub. Empty means the hub's own.
+	DownloadDir string `json:"download_dir,omitzero"`
+	// DisableCustomAllReduce is accepted for Python's sake: on one device nothing is reduced.
+	DisableCustomAllReduce bool `json:"disable_custom_all_reduce,omitzero"`
+	// Device, TorchDtype, Quantization, Preset, CustomPreset, MinPixels, MaxPixels and SystemPrompt are those of
+	// [QwenTextPyTorchConfig].
+	Device       string  `json:"device,omitzero"`
+	TorchDtype   string  `json:"torch_dtype,omitzero"`
+	Quantization string  `json:"quantization,omitzero"`
+	Preset       string  `json:"preset,omitzero"`
+	CustomPreset *Preset `json:"custom_preset,omitempty"`
+	MinPixels    int     `json:"min_pixels,omitzero"`
+	MaxPixels    int     `json:"max_pixels,omitzero"`
+	SystemPrompt string  `json:"system_prompt,omitzero"`
+	// Logger is told what is done. Nil means nobody.
+	Logger *slog.Logger `json:"-"`
+	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
+	Progress func(LoadProgress) `json:"-"`
+}
+
+// Bounds of MaxModelLen, and what zero fields stand for.
+const (
+	minModelLen       = 1024
+	defaultModelLen   = 32768
+	defaultMaxNumSeqs = 8
+)
+
+// UnmarshalJSON reads a config with Python's names. Unknown names are errors; null leaves a field at its default.
+func (c *QwenTextVLLMConfig) UnmarshalJSON(data []byte) error {
+	type plain QwenTextVLLMConfig // without this method
+	read := plain(*c)
+	if err := unmarshalStrict(data, &read); err != nil {
+		return fmt.Errorf("textextraction: QwenTextVLLMConfig: %w", err)
+	}
+	*c = QwenTextVLLMConfig(read)
+	return nil
+}
+
+// shared are the fields that both configs have.
+func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
+	return QwenTextPyTorchConfig{
+		Model: c.Model, Revision: c.Revision, Device: c.Device, TorchDtype: c.TorchDtype, Quantization: c.Quantization,
+		CacheDir: c.DownloadDir, Preset: c.Preset, CustomPreset: c.CustomPreset, MaxNewTokens: c.MaxTokens,
+		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
+		SystemPrompt: c.SystemPrompt, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
+	}
+}
+
+func (c QwenTextVLLMConfig) withDefaults() QwenTextVLLMConfig {
+	if c.MaxModelLen == 0 {
+		c.MaxModelLen = defaultModelLen
+	}
+	if c.MaxNumSeqs == 0 {
+		c.MaxNumSeqs = defaultMaxNumSeqs
+	}
+	return c
+}
+
+func (c QwenTextVLLMConfig) check() (settings, error) {
+	c = c.withDefaults()
+	s, shared := c.shared().settings()
+	s.config = "QwenTextVLLMConfig"
+	f := shared.faults("MaxTokens", "MaxNumSeqs")
+	f.check(c.TensorParallelSize == 0 || c.TensorParallelSize == 1, "TensorParallelSize", c.TensorParallelSize,
+		"is not supported: the model is on one device; leave it 0 or 1")
+	f.check(c.GPUMemoryUtilization == 0, "GPUMemoryUtilization", c.GPUMemoryUtilization,
+		"is not supported yet; leave it 0, and bound the cache with MaxNumSeqs and MaxModelLen")
+	f.check(c.MaxModelLen >= minModelLen, "MaxModelLen", c.MaxModelLen, fmt.Sprintf("is less than %d", minModelLen))
+	return s, f.err(s.config)
+}
+
+func (c QwenTextVLLMConfig) load(ctx context.Context) (engine, error) {
+	c = c.withDefaults()
+	o := c.shared().withDefaults().loadOptions()
+	o.MaxModelLen = c.MaxModelLen
+	e, err := backend.Load(ctx, o)
+	if err != nil {
+		return nil, err // not a nil *backend.Engine in an engine
+	}
+	if !c.EnforceEager {
+		if err := e.Warmup(ctx); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+	}
+	return e, nil
+}
