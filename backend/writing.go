@@ -1,0 +1,126 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// This file is the part of the scheduler that writes: the pages in the slots of the cache, a token of each at a time.
+
+// makeRoom finds a free slot, or makes the cache larger.
+func (s *scheduler) makeRoom(ctx context.Context) (int, error) {
+	if s.cache == nil {
+		s.cache, s.writing = s.model.NewCache(1, s.limit), make([]*job, 1)
+	}
+	for slot, j := range s.writing {
+		if j == nil {
+			return slot, nil
+		}
+	}
+	slot := len(s.writing)
+	return slot, s.fit(ctx, min(s.slots, 2*len(s.writing)))
+}
+
+// fit moves the pages to the front of a cache with so many slots.
+func (s *scheduler) fit(ctx context.Context, slots int) error {
+	var from []int
+	var writing []*job
+	for slot, j := range s.writing {
+		if j != nil {
+			from, writing = append(from, slot), append(writing, j)
+		}
+	}
+	for len(from) < slots {
+		from, writing = append(from, -1), append(writing, nil)
+	}
+	if err := s.cache.Fit(ctx, from); err != nil {
+		return err
+	}
+	s.writing = writing
+	return nil
+}
+
+// step writes one token into every slot that has a page, and ends the pages that are done.
+func (s *scheduler) step() {
+	s.drop()
+	if s.count() == 0 {
+		return
+	}
+	if err := s.token(); err != nil {
+		s.abandon(err)
+		return
+	}
+	for slot, j := range s.writing {
+		if j != nil && j.page.finish != "" {
+			s.free(slot)
+			j.end(s.model, nil)
+		}
+	}
+	s.shrink()
+}
+
+// drop ends the pages whose contexts have ended.
+func (s *scheduler) drop() {
+	for slot, j := range s.writing {
+		if j == nil {
+			continue
+		}
+		if err := j.canceled(); err != nil {
+			s.free(slot)
+			j.end(s.model, err)
+		}
+	}
+}
+
+func (s *scheduler) free(slot int) {
+	s.writing[slot] = nil
+	s.cache.Clear(slot)
+}
+
+// shrink makes the cache smaller when a quarter of its slots would do, which leaves room for pages to come.
+func (s *scheduler) shrink() {
+	n := s.count()
+	if n == 0 || len(s.writing) < 4*n {
+		return
+	}
+	if err := s.fit(context.Background(), 2*n); err != nil {
+		s.abandon(err)
+	}
+}
+
+// abandon ends all pages in the cache, which has failed in the middle of something. Pages to come get a new one.
+func (s *scheduler) abandon(err error) {
+	for _, j := range s.writing {
+		if j != nil {
+			j.end(s.model, fmt.Errorf("backend: %w", err))
+		}
+	}
+	s.release()
+}
+
+// token writes one token into every slot that has a page.
+func (s *scheduler) token() error {
+	tokens, active, pages := make([]int32, len(s.writing)), make([]bool, len(s.writing)), make([]*page, len(s.writing))
+	for slot, j := range s.writing {
+		if j != nil {
+			pages[slot], tokens[slot], active[slot] = j.page, j.page.last(), true
+		}
+	}
+	// The pages have contexts of their own, which are looked at between tokens.
+	ctx := context.Background()
+	h, err := s.model.Step(ctx, s.cache, tokens, active)
+	if err != nil {
+		return err
+	}
+	next, err := s.model.Choose(ctx, h, draw(pages))
+	if err := errors.Join(err, h.Close()); err != nil {
+		return err
+	}
+	for slot, p := range pages {
+		if p != nil {
+			p.add(next[slot], s.model)
+		}
+	}
+	return nil
+}
