@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 )
 
 // ErrContextLength is wrapped by the error of a prompt that does not fit the context.
@@ -84,11 +82,6 @@ func (l *layerCache) free() error {
 	return err
 }
 
-func (c *Cache) shape(capacity int) shapes.Shape {
-	t := c.m.Spec.Text
-	return shapes.Make(dtypes.Float32, c.slots, t.KVHeads, capacity, t.HeadDim)
-}
-
 // capacityStep is the least capacity, and the step up to eight times that; above, the steps are eighths of a power of two.
 const capacityStep = 256
 
@@ -131,50 +124,17 @@ func roundCapacity(tokens int) int {
 
 // grow gives one layer more capacity and keeps what is in it: no more than one layer is in memory twice.
 func (c *Cache) grow(ctx context.Context, layer, capacity int) error {
-	old := c.layers[layer]
-	var fresh layerCache
-	var err error
-	for i := range fresh.kept {
-		if c.m.runtime.HostCache {
-			fresh.kept[i], fresh.host[i], err = c.growHost(old.host[i], capacity)
-		} else {
-			fresh.kept[i], err = c.growDevice(ctx, old.kept[i], capacity)
-		}
-		if err != nil {
-			return errors.Join(err, fresh.free())
-		}
+	same := make([]int, c.slots)
+	for i := range same {
+		same[i] = i
 	}
+	fresh, err := c.fitLayer(ctx, layer, same, capacity)
+	if err != nil {
+		return errors.Join(err, fresh.free())
+	}
+	old := c.layers[layer]
 	c.layers[layer] = fresh
 	return old.free()
-}
-
-func (c *Cache) growHost(old []float32, capacity int) (compute.Buffer, []float32, error) {
-	buffer, flat, err := c.m.runtime.Backend.NewSharedBuffer(0, c.shape(capacity))
-	if err != nil {
-		return nil, nil, err
-	}
-	rows, ok := flat.([]float32)
-	if !ok {
-		return nil, nil, errors.Join(fmt.Errorf("a shared float32 buffer is seen as %T", flat), buffer.Finalize())
-	}
-	// The rows behind a sequence are masked, but a mask times a NaN that was in the memory is a NaN.
-	clear(rows)
-	dim := c.m.Spec.Text.HeadDim
-	for i := 0; len(old) > 0 && i < c.slots*c.m.Spec.Text.KVHeads; i++ {
-		copy(rows[i*capacity*dim:], old[i*c.capacity*dim:(i+1)*c.capacity*dim])
-	}
-	return buffer, rows, nil
-}
-
-func (c *Cache) growDevice(ctx context.Context, old compute.Buffer, capacity int) (compute.Buffer, error) {
-	if old == nil {
-		return c.m.runtime.Backend.BufferFromFlatData(0, make([]float32, c.shape(capacity).Size()), c.shape(capacity))
-	}
-	out, err := c.m.run(ctx, fmt.Sprintf("grow %d %d %d", c.slots, c.capacity, capacity), c.m.growGraph(c.slots, c.capacity, capacity), []compute.Buffer{old})
-	if err != nil {
-		return nil, err
-	}
-	return out[0], nil
 }
 
 // Take puts a prompt into a slot and frees what it took of it.

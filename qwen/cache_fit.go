@@ -59,9 +59,13 @@ func (c *Cache) Fit(ctx context.Context, from []int) error {
 func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity int) (kept layerCache, err error) {
 	old := c.layers[layer]
 	for i := range kept.kept {
-		if c.m.runtime.HostCache {
+		switch {
+		case c.m.runtime.HostCache:
 			kept.kept[i], kept.host[i], err = c.fitHost(old.host[i], from, capacity)
-		} else {
+		case old.kept[i] == nil:
+			t := c.m.Spec.Text
+			kept.kept[i], err = c.m.upload(make([]float32, len(from)*t.KVHeads*capacity*t.HeadDim), len(from), t.KVHeads, capacity, t.HeadDim)
+		default:
 			name := fmt.Sprintf("fit %d %d %d %d", c.slots, len(from), c.capacity, capacity)
 			kept.kept[i], err = c.fitDevice(ctx, name, c.m.fitGraph(c.slots, len(from), c.capacity, capacity), old.kept[i], from)
 		}
@@ -82,6 +86,7 @@ func (c *Cache) fitHost(old []float32, from []int, capacity int) (compute.Buffer
 	if !ok {
 		return nil, nil, errors.Join(fmt.Errorf("a shared float32 buffer is seen as %T", flat), buffer.Finalize())
 	}
+	// The rows behind a sequence are masked, but a mask times a NaN that was in the memory is a NaN.
 	clear(rows)
 	for slot, was := range from {
 		for head := 0; was >= 0 && head < t.KVHeads; head++ {

@@ -175,15 +175,6 @@ func (m *Model) storeGraph(slots, capacity, rows int) func(b *program.Builder) [
 	}
 }
 
-// growGraph gives a cache on the device more capacity, filled with zeros.
-func (m *Model) growGraph(slots, from, to int) func(b *program.Builder) []*Node {
-	t := m.Spec.Text
-	return func(b *program.Builder) []*Node {
-		cache := b.Input("cache", dtypes.Float32, slots, t.KVHeads, from, t.HeadDim)
-		return []*Node{GrowRight(cache, 2, to-from, 0)}
-	}
-}
-
 // rowGraph takes one row of x [rows, hidden] → [1, hidden].
 func (m *Model) rowGraph(rows int) func(b *program.Builder) []*Node {
 	return func(b *program.Builder) []*Node {
