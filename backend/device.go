@@ -53,6 +53,7 @@ type Device struct {
 	plugin      string
 	description string
 	notes       []string
+	visible     string // the number of the one GPU that was asked for
 }
 
 // Open opens the device called name, with the default options: see [OpenWith].
