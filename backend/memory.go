@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -49,9 +50,9 @@ const nvidiaSMITimeout = 10 * time.Second
 
 // Memory tells the memory of the device's first processor, which is where models are loaded. For GPUs it asks the plugin's
 // allocator and, where that does not answer, nvidia-smi, for at most ten seconds; for devices that are the CPU it reads what the
-// system says of this process. It may be called at any time until Close, beside running graphs.
+// system says of this process. It may be called at any time, beside running graphs and Close.
 func (d *Device) Memory(ctx context.Context) (MemoryStats, error) {
-	all, err := d.memories(ctx, 1)
+	all, err := d.memories(ctx, false)
 	if err != nil {
 		return MemoryStats{}, fmt.Errorf("backend: memory of %s: %w", d.Name(), err)
 	}
@@ -60,36 +61,21 @@ func (d *Device) Memory(ctx context.Context) (MemoryStats, error) {
 
 // MemoryAll is Memory for each of the device's processors, in the order of their numbers.
 func (d *Device) MemoryAll(ctx context.Context) ([]MemoryStats, error) {
-	all, err := d.memories(ctx, d.NumDevices())
+	all, err := d.memories(ctx, true)
 	if err != nil {
 		return nil, fmt.Errorf("backend: memory of %s: %w", d.Name(), err)
 	}
 	return all, nil
 }
 
-// memories tells the memory of the first n processors.
-func (d *Device) memories(ctx context.Context, n int) ([]MemoryStats, error) {
+// memories tells the memory of every processor, or of the first one alone.
+func (d *Device) memories(ctx context.Context, every bool) ([]MemoryStats, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if d.backend.IsFinalized() {
-		return nil, errors.New("the device is closed")
-	}
-	if d.IsCPU() {
-		// XLA may give out several processors of a CPU. They share one memory, so each has all of it.
-		m, err := hostMemory()
-		if err != nil {
-			return nil, err
-		}
-		all := make([]MemoryStats, n)
-		for i := range all {
-			all[i] = m
-		}
-		return all, nil
-	}
-	all, err := pjrtMemories(d.backend, n)
-	if err == nil {
-		return all, nil
+	all, n, err := d.ownMemories(every)
+	if !errors.Is(err, errNoPJRTMemory) {
+		return all, err
 	}
 	gpus, smiErr := d.gpus(ctx)
 	if smiErr == nil && len(gpus) < n {
@@ -103,6 +89,30 @@ func (d *Device) memories(ctx context.Context, n int) ([]MemoryStats, error) {
 		all[i] = gpus[i].Memory
 	}
 	return all, nil
+}
+
+// ownMemories tells what can be told from within this process, and of how many processors that is or would be. The device stays
+// open meanwhile, which takes no time to speak of.
+func (d *Device) ownMemories(every bool) (all []MemoryStats, n int, err error) {
+	d.closing.RLock()
+	defer d.closing.RUnlock()
+	if d.backend.IsFinalized() {
+		return nil, 0, errors.New("the device is closed")
+	}
+	n = 1
+	if every {
+		n = d.NumDevices()
+	}
+	if !d.IsCPU() {
+		all, err = pjrtMemories(d.backend, n)
+		return all, n, err
+	}
+	// XLA may make several processors of a CPU. They share one memory, so each has all of it.
+	m, err := hostMemory()
+	if err != nil {
+		return nil, n, err
+	}
+	return slices.Repeat([]MemoryStats{m}, n), n, nil
 }
 
 // GPUs says what nvidia-smi says of the GPUs that the device computes on, in the order of their numbers. For devices that are
