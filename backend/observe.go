@@ -9,7 +9,7 @@ import "time"
 // added later breaks nobody's code.
 //
 // The functions are called by the engine's own goroutines, several of them at once, and hold up the pages meanwhile: they must
-// return soon. The events of one page come one after the other. Any function may call [Engine.Stats].
+// return soon. The events of one page come one after the other. Any function may ask for the engine's [Stats].
 type Observer struct {
 	// Compiled is called when a program of the model has been compiled. On XLA that takes seconds, once a shape.
 	Compiled func(CompileEvent)

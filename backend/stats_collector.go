@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -168,7 +169,7 @@ func (c *statsCollector) finished(p *watchedPage, out Output, err error) {
 	p.state = pageEnded
 	now := c.now()
 	switch {
-	case out.Finish == FinishCanceled:
+	case out.Finish == FinishCanceled || errors.Is(err, ErrClosed):
 		c.pages.Canceled++
 	case err != nil:
 		c.pages.Failed++

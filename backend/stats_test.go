@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -139,9 +140,10 @@ func TestCollector(t *testing.T) {
 	c.evicted(a)
 	gone := c.queued()
 	c.finished(gone, Output{Finish: FinishCanceled}, context.Canceled)
+	c.finished(c.queued(), Output{}, fmt.Errorf("x: %w", ErrClosed))
 
 	s := c.Snapshot()
-	require.Equal(t, PageStats{Done: 1, Failed: 1, Canceled: 1, Evictions: 1}, s.Pages)
+	require.Equal(t, PageStats{Done: 1, Failed: 1, Canceled: 2, Evictions: 1}, s.Pages)
 	require.Equal(t, SlotStats{Total: 2, Steps: 2, MeanActive: 1.5}, s.Slots)
 	require.Equal(t, TokenStats{Prompt: 500, Visual: 416, Generated: 5, PrefillRate: s.Tokens.PrefillRate, DecodeRate: s.Tokens.DecodeRate}, s.Tokens)
 	require.InDelta(t, 1.5, s.Tokens.DecodeRate, 0.02)
@@ -155,7 +157,7 @@ func TestCollector(t *testing.T) {
 
 	require.Equal(t, []string{
 		"compiled block 8 3s", "queued", "queued", "started", "first", "started", "first", "step", "step", "evicted", "finished", "finished",
-		"queued", "finished",
+		"queued", "finished", "queued", "finished",
 	}, r.names)
 	require.Equal(t, []StepEvent{{Active: 2, Slots: 2, Tokens: 2, Took: time.Second}, {Active: 1, Slots: 2, Tokens: 1, Took: time.Second}}, r.steps)
 	require.Equal(t, PageEvent{Page: 1}, r.pages[0])
