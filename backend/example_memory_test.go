@@ -21,7 +21,6 @@ func ExampleDevice_Memory() {
 		log.Fatal(err)
 	}
 	fmt.Println(m.Used > 0, m.Reserved >= m.Used)
-	fmt.Println(m.Used > 0, m.Reserved >= m.Used)
 	// Output: true true
 }
 

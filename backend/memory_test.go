@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,6 +77,24 @@ func TestDeviceMemoryRefuses(t *testing.T) {
 	require.EqualError(t, err, "backend: memory of go: the device is closed")
 	_, err = d.MemoryAll(t.Context())
 	require.ErrorContains(t, err, "closed")
+}
+
+// A monitor may go on asking while the device is closed.
+func TestDeviceMemoryBesideClose(t *testing.T) {
+	d := testDevice(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				if _, err := d.Memory(t.Context()); err != nil {
+					assert.ErrorContains(t, err, "the device is closed")
+					return
+				}
+			}
+		})
+	}
+	require.NoError(t, d.Close())
+	wg.Wait()
 }
 
 func TestRuntimeMemory(t *testing.T) {

@@ -7,7 +7,7 @@ import "github.com/omnidocs/omnidocs/internal/program"
 type Stats = program.Stats
 
 // ProgramStats are one program's part of [Stats], by the name that says its part of the model and its shapes.
-type ProgramStats = program.ProgramStats
+type ProgramStats = program.Cost
 
 // Stats tells the counts so far. It may be called beside anything but Close.
 func (m *Model) Stats() Stats { return m.programs.Stats() }

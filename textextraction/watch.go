@@ -21,7 +21,8 @@ func (x *QwenTextExtractor) watch(ctx context.Context) (watched, error) {
 	}
 	w, ok := x.engine.(watched)
 	if !ok {
-		return nil, fmt.Errorf("textextraction: %w: pages are not read in this process, and the memory of what reads them is not known", errors.ErrUnsupported)
+		return nil, fmt.Errorf("textextraction: %w: pages are not read in this process, and the memory of what reads them is not known",
+			errors.ErrUnsupported)
 	}
 	return w, nil
 }

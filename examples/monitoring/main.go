@@ -71,7 +71,9 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 		return err
 	}
 	start := time.Now()
-	ex, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextPyTorchConfig{Model: f.model, Device: f.device, TorchDtype: f.dtype})
+	ex, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextPyTorchConfig{
+		Model: f.model, Device: f.device, TorchDtype: f.dtype,
+	})
 	if err != nil {
 		return err
 	}
@@ -120,8 +122,13 @@ func extract(ctx context.Context, ex *textextraction.QwenTextExtractor, path str
 		return err
 	}
 	took, t := time.Since(start), res.Timings
-	_, err = fmt.Fprintf(out, "%s %s: processed in %.2f s (first token after %.2f s), %d words, %d prompt tokens, %d tokens written, ended with %q\n",
-		label, name, took.Seconds(), (t.Total - t.Decode).Seconds(), res.WordCount, res.PromptTokens, res.CompletionTokens, res.FinishReason)
+	_, err = fmt.Fprintf(out, "%s %s: processed in %.2f s (first token after %.2f s), ",
+		label, name, took.Seconds(), (t.Total - t.Decode).Seconds())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%d words, %d prompt tokens, %d tokens written, ended with %q\n",
+		res.WordCount, res.PromptTokens, res.CompletionTokens, res.FinishReason)
 	return err
 }
 
@@ -144,7 +151,8 @@ func logMemory(ctx context.Context, out io.Writer, label string, from source) er
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s: used=%s, reserved=%s, peak=%s, total=%s", label, gigabytes(m.Used), gigabytes(m.Reserved), gigabytes(m.Peak), gigabytes(m.Total))
+	fmt.Fprintf(out, "%s: used=%s, reserved=%s, peak=%s, total=%s",
+		label, gigabytes(m.Used), gigabytes(m.Reserved), gigabytes(m.Peak), gigabytes(m.Total))
 	// The allocator's own account does without nvidia-smi, and so does this program.
 	if gpus, err := from.GPUs(ctx); err == nil && len(gpus) > 0 && gpus[0].Utilization >= 0 {
 		fmt.Fprintf(out, ", utilization=%d%%", gpus[0].Utilization)

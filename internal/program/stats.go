@@ -22,8 +22,8 @@ type Stats struct {
 	CallTime time.Duration
 }
 
-// ProgramStats are one program's part of [Stats].
-type ProgramStats struct {
+// Cost is one program's part of [Stats].
+type Cost struct {
 	// Name is the program's in its cache.
 	Name string
 	// CompileTime is what building and compiling it took.
@@ -41,8 +41,8 @@ func (c *counters) add(d time.Duration) {
 	c.nanoseconds.Add(int64(d))
 }
 
-func (p *Program) stats() ProgramStats {
-	return ProgramStats{
+func (p *Program) stats() Cost {
+	return Cost{
 		Name: p.name, CompileTime: p.compiling,
 		Calls: p.runs.calls.Load(), CallTime: time.Duration(p.runs.nanoseconds.Load()),
 	}
@@ -63,14 +63,14 @@ func (c *Cache) Stats() Stats {
 }
 
 // ByProgram tells the counts of each program, those with the most time in runs first.
-func (c *Cache) ByProgram() []ProgramStats {
+func (c *Cache) ByProgram() []Cost {
 	c.mu.Lock()
-	all := make([]ProgramStats, len(c.compiled))
+	all := make([]Cost, len(c.compiled))
 	for i, p := range c.compiled {
 		all[i] = p.stats()
 	}
 	c.mu.Unlock()
-	slices.SortStableFunc(all, func(a, b ProgramStats) int { return cmp.Compare(b.CallTime, a.CallTime) })
+	slices.SortStableFunc(all, func(a, b Cost) int { return cmp.Compare(b.CallTime, a.CallTime) })
 	return all
 }
 

@@ -50,8 +50,8 @@ func TestStats(t *testing.T) {
 	require.Positive(t, s.CallTime)
 	all := c.ByProgram()
 	require.Len(t, all, 2)
-	require.Equal(t, program.ProgramStats{Name: "slow", Calls: 3, CallTime: s.CallTime, CompileTime: all[0].CompileTime}, all[0])
-	require.Equal(t, program.ProgramStats{Name: "never run", CompileTime: all[1].CompileTime}, all[1])
+	require.Equal(t, program.Cost{Name: "slow", Calls: 3, CallTime: s.CallTime, CompileTime: all[0].CompileTime}, all[0])
+	require.Equal(t, program.Cost{Name: "never run", CompileTime: all[1].CompileTime}, all[1])
 	require.Equal(t, s.CompileTime, all[0].CompileTime+all[1].CompileTime)
 	require.Equal(t, map[string]time.Duration{"slow": all[0].CompileTime, "never run": all[1].CompileTime}, seen)
 
