@@ -34,10 +34,9 @@ func (b *Builder) Input(name string, dtype dtypes.DType, dims ...int) *graph.Nod
 // Program is a compiled graph. It may be run from several goroutines at once.
 type Program struct {
 	name      string
-	exec      compute.Executable
+	exec      *counted
 	inputs    []shapes.Shape
 	compiling time.Duration
-	runs      counters
 }
 
 // Cache holds the programs of one backend by name. It may be used from several goroutines at once.
@@ -106,7 +105,7 @@ func compile(backend compute.Backend, name string, build func(b *Builder) []*gra
 	if err := b.G.Compile(outputs...); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
-	return &Program{name: name, exec: b.G.Executable(), inputs: b.inputs, compiling: time.Since(start)}, nil
+	return &Program{name: name, exec: &counted{Executable: b.G.Executable()}, inputs: b.inputs, compiling: time.Since(start)}, nil
 }
 
 // Run executes the program on its inputs, which keep their buffers except for those whose index stands in donate: these
@@ -123,12 +122,10 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	for _, i := range donate {
 		donated[i] = true
 	}
-	start := time.Now()
 	outputs, err = p.exec.Execute(inputs, donated, 0)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", p.name, err)
 	}
-	p.runs.add(time.Since(start))
 	return outputs, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/gomlx/compute"
 )
 
 // Stats count what a cache's programs have cost so far.
@@ -33,18 +35,26 @@ type Cost struct {
 	CallTime time.Duration
 }
 
-// counters are a program's runs. They are of use as they are.
-type counters struct{ calls, nanoseconds atomic.Int64 }
+// counted is an executable that counts its runs.
+type counted struct {
+	compute.Executable
+	calls, nanoseconds atomic.Int64
+}
 
-func (c *counters) add(d time.Duration) {
-	c.calls.Add(1)
-	c.nanoseconds.Add(int64(d))
+// Execute runs it. One that panics is not counted either.
+func (c *counted) Execute(in []compute.Buffer, donate []bool, device compute.DeviceNum) (out []compute.Buffer, err error) {
+	start := time.Now()
+	if out, err = c.Executable.Execute(in, donate, device); err == nil {
+		c.calls.Add(1)
+		c.nanoseconds.Add(int64(time.Since(start)))
+	}
+	return out, err
 }
 
 func (p *Program) stats() Cost {
 	return Cost{
 		Name: p.name, CompileTime: p.compiling,
-		Calls: p.runs.calls.Load(), CallTime: time.Duration(p.runs.nanoseconds.Load()),
+		Calls: p.exec.calls.Load(), CallTime: time.Duration(p.exec.nanoseconds.Load()),
 	}
 }
 
