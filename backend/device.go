@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/gomlx/compute"
 )
@@ -53,6 +54,8 @@ type Device struct {
 	plugin      string
 	description string
 	notes       []string
+	visible     string       // the number of the one GPU that was asked for
+	closing     sync.RWMutex // held to read while the plugin is asked for its memory, to write while it is closed
 }
 
 // Open opens the device called name, with the default options: see [OpenWith].
@@ -174,6 +177,8 @@ func (d *Device) String() string { return d.Name() }
 
 // Close frees the device. Buffers and executables made on it are of no use afterwards. Closing twice does nothing.
 func (d *Device) Close() error {
+	d.closing.Lock()
+	defer d.closing.Unlock()
 	if !d.backend.IsFinalized() {
 		d.backend.Finalize()
 	}

@@ -63,7 +63,7 @@ func openXLAKind(ctx context.Context, kind Kind, want target, opts OpenOptions, 
 			faults = append(faults, fmt.Errorf("plugin %s: %w", plugin, err))
 			continue
 		}
-		dev := &Device{backend: info.backend, kind: kind, plugin: plugin, notes: info.notes}
+		dev := &Device{backend: info.backend, kind: kind, plugin: plugin, notes: info.notes, visible: want.visible}
 		for _, fault := range faults {
 			dev.notes = append(dev.notes, fmt.Sprintf("passed over: %v", fault))
 		}

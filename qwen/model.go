@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -51,6 +52,9 @@ type LoadOptions struct {
 	DType dtypes.DType
 	// Progress, if set, is called after each tensor with the number of weights loaded so far and in all.
 	Progress func(done, total int64)
+	// Compiled, if set, is called after each compilation of a program, with its name and what it took, by the goroutine whose page
+	// needed it: the page goes on when it returns.
+	Compiled func(name string, took time.Duration)
 }
 
 // Model is a Qwen-VL checkpoint on a device. It holds no state of any request and may be used from several goroutines.
@@ -124,6 +128,7 @@ func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts Load
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
 	m.programs = program.NewCache(runtime.Backend)
+	m.programs.Observe(opts.Compiled)
 	return m, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -32,9 +33,10 @@ func (b *Builder) Input(name string, dtype dtypes.DType, dims ...int) *graph.Nod
 
 // Program is a compiled graph. It may be run from several goroutines at once.
 type Program struct {
-	name   string
-	exec   compute.Executable
-	inputs []shapes.Shape
+	name      string
+	exec      *counted
+	inputs    []shapes.Shape
+	compiling time.Duration
 }
 
 // Cache holds the programs of one backend by name. It may be used from several goroutines at once.
@@ -42,6 +44,9 @@ type Cache struct {
 	backend compute.Backend
 	mu      sync.Mutex
 	entries map[string]*entry
+	// compiled are the programs of entries that are ready, which an entry itself does not tell without waiting for it.
+	compiled []*Program
+	observe  func(name string, took time.Duration)
 }
 
 type entry struct {
@@ -64,7 +69,11 @@ func (c *Cache) Get(name string, build func(b *Builder) []*graph.Node) (*Program
 		c.entries[name] = e
 	}
 	c.mu.Unlock()
-	e.once.Do(func() { e.program, e.err = compile(c.backend, name, build) })
+	e.once.Do(func() {
+		if e.program, e.err = compile(c.backend, name, build); e.err == nil {
+			c.add(e.program)
+		}
+	})
 	return e.program, e.err
 }
 
@@ -84,18 +93,19 @@ func (c *Cache) Close() {
 			e.program.exec.Finalize()
 		}
 	}
-	c.entries = map[string]*entry{}
+	c.entries, c.compiled = map[string]*entry{}, nil
 }
 
 func compile(backend compute.Backend, name string, build func(b *Builder) []*graph.Node) (p *Program, err error) {
 	defer fence("compile "+name, &err)
+	start := time.Now()
 	b := &Builder{G: graph.NewGraph(backend, name)}
 	outputs := build(b)
 	b.applyAliases()
 	if err := b.G.Compile(outputs...); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
-	return &Program{name: name, exec: b.G.Executable(), inputs: b.inputs}, nil
+	return &Program{name: name, exec: &counted{Executable: b.G.Executable()}, inputs: b.inputs, compiling: time.Since(start)}, nil
 }
 
 // Run executes the program on its inputs, which keep their buffers except for those whose index stands in donate: these

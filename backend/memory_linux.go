@@ -1,0 +1,5 @@
+package backend
+
+import "os"
+
+func hostMemory() (MemoryStats, error) { return linuxMemory(os.DirFS("/")) }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package backend
+
+func hostMemory() (MemoryStats, error) { return runtimeMemory(), nil }
