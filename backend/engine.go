@@ -27,7 +27,7 @@ type Engine struct {
 	closeErr  error
 }
 
-func newEngine(m *qwen.Model, d *Device, info Info, o LoadOptions) *Engine {
+func newEngine(m *qwen.Model, d *Device, info Info, o LoadOptions, stats *statsCollector) *Engine {
 	limit := m.Spec.Text.MaxPositions
 	if o.MaxModelLen > 0 {
 		limit = min(limit, o.MaxModelLen)
@@ -36,11 +36,15 @@ func newEngine(m *qwen.Model, d *Device, info Info, o LoadOptions) *Engine {
 	if vision == 0 {
 		vision = defaultVisionCache
 	}
-	return &Engine{model: m, device: d, info: info, scheduler: newScheduler(m, max(1, o.MaxBatch), limit, vision)}
+	stats.attach(m.Stats, d.Memory)
+	return &Engine{model: m, device: d, info: info, scheduler: newScheduler(m, max(1, o.MaxBatch), limit, vision, stats)}
 }
 
 // Info says what runs.
 func (e *Engine) Info() Info { return e.info }
+
+// Stats say how the engine is doing and what it has done. It may ask the device for its memory, at most once a second.
+func (e *Engine) Stats() Stats { return e.scheduler.stats.Snapshot() }
 
 // Close fails the pages that have not begun with [ErrClosed], lets those that are being written end, and frees the model and the
 // device. To end sooner, cancel the contexts of the calls. Later calls fail with [ErrClosed].

@@ -19,6 +19,7 @@ type job struct {
 	state   atomic.Int32 // jobWaiting, jobBegun or jobEnded
 	unwatch func() bool  // stops watching the context
 
+	watched  *watchedPage  // by the statistics
 	prepared chan struct{} // closed when the following are there, or failed is
 	failed   error
 	page     *page

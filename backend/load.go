@@ -42,6 +42,8 @@ type LoadOptions struct {
 	// VisionCache is the memory, in bytes, that the visual tokens of earlier pages may take, so that a page which is read
 	// again goes through the vision tower once. Default 64 MiB; negative is none.
 	VisionCache int64
+	// Observer hears what happens in the engine. The zero value hears nothing.
+	Observer Observer
 	// Logger hears about loading. Nil is silence.
 	Logger *slog.Logger
 	// Progress, if set, is called as files arrive and weights are loaded.
@@ -97,7 +99,8 @@ func Load(ctx context.Context, o LoadOptions) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
 	}
-	opts := qwen.LoadOptions{DType: dtype}
+	stats := newStatsCollector(o.Observer, max(1, o.MaxBatch))
+	opts := qwen.LoadOptions{DType: dtype, Compiled: stats.compiled}
 	if o.Progress != nil {
 		opts.Progress = func(done, total int64) { o.Progress(LoadProgress{Stage: "weights", Done: done, Total: total}) }
 	}
@@ -109,7 +112,7 @@ func Load(ctx context.Context, o LoadOptions) (_ *Engine, err error) {
 	if o.Logger != nil {
 		o.Logger.InfoContext(ctx, "model loaded", "model", info.Model, "device", info.Device, "dtype", info.DType)
 	}
-	return newEngine(model, device, info, o), nil //nolint:contextcheck // the engine outlives the loading; pages have contexts of their own
+	return newEngine(model, device, info, o, stats), nil //nolint:contextcheck // the engine outlives the loading; pages have contexts of their own
 }
 
 // findModel finds a model's files, and the commit where it comes from the hub.

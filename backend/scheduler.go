@@ -20,6 +20,7 @@ type scheduler struct {
 	model *qwen.Model
 	slots int // at most
 	limit int // tokens of a page
+	stats *statsCollector
 
 	queue    chan *job
 	ready    chan *job
@@ -48,11 +49,11 @@ type admission struct {
 	err error
 }
 
-func newScheduler(m *qwen.Model, slots, limit int, vision int64) *scheduler {
+func newScheduler(m *qwen.Model, slots, limit int, vision int64, stats *statsCollector) *scheduler {
 	s := &scheduler{
 		model: m, slots: slots, limit: limit, queue: make(chan *job, slots), ready: make(chan *job, 1),
 		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
-		vision: visionCache{limit: vision},
+		vision: visionCache{limit: vision}, stats: stats,
 	}
 	go s.prepare()
 	go s.loop()
@@ -72,6 +73,12 @@ func (s *scheduler) submit(j *job) error {
 	if err := j.canceled(); err != nil {
 		return err
 	}
+	j.watched = s.stats.queued()
+	told := j.finished
+	j.finished = func(out Output, err error) {
+		s.stats.finished(j.watched, out, err)
+		told(out, err)
+	}
 	j.watch()
 	err := ErrClosed
 	select {
@@ -85,6 +92,7 @@ func (s *scheduler) submit(j *job) error {
 	if j.state.Swap(jobEnded) == jobEnded { // the watcher was faster, and has told
 		return nil
 	}
+	s.stats.finished(j.watched, Output{}, err)
 	return err
 }
 
@@ -197,6 +205,7 @@ func (s *scheduler) release() {
 	if s.cache == nil {
 		return
 	}
+	s.stats.cached(0, 0)
 	_ = s.cache.Close() // its buffers are gone either way
 	s.cache, s.writing = nil, nil
 }
@@ -218,9 +227,14 @@ func (s *scheduler) run(j *job) error {
 	case !j.begin():
 		return j.canceled()
 	}
+	s.stats.started(j.watched)
 	s.turns.setAdmitting(true)
 	defer s.turns.setAdmitting(false)
-	return j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision)
+	if err := j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision); err != nil {
+		return err
+	}
+	s.stats.firstToken(j.watched, j.page.prompt, j.page.visual)
+	return nil
 }
 
 // settle gives an admitted page a slot, unless its first token was its last.

@@ -230,3 +230,35 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// The engine's own counts agree with what its pages say.
+func TestEngineStats(t *testing.T) {
+	var steps, finished, compiled atomic.Int64
+	e := loadEngine(t, backend.LoadOptions{MaxBatch: 2, Observer: backend.Observer{
+		Compiled: func(backend.CompileEvent) { compiled.Add(1) },
+		Finished: func(backend.PageEvent) { finished.Add(1) },
+		Step:     func(backend.StepEvent) { steps.Add(1) },
+	}})
+	var requests []backend.Request
+	for i, page := range testPages(t) {
+		requests = append(requests, backend.Request{Image: page, Prompt: "x", MaxNewTokens: 3 + 4*i})
+	}
+	var tokens, prompt int
+	for _, out := range generate(t, e, requests) {
+		tokens, prompt = tokens+len(out.Tokens), prompt+out.PromptTokens
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, e.Submit(canceled, requests[0], nil), context.Canceled)
+	_, err := e.Read(t.Context(), backend.Request{Prompt: "x"})
+	require.ErrorContains(t, err, "no image")
+	s := e.Stats()
+	require.Equal(t, backend.PageStats{Done: 4, Failed: 1}, s.Pages)
+	require.EqualValues(t, prompt, s.Tokens.Prompt)
+	require.EqualValues(t, tokens, s.Tokens.Generated)
+	require.EqualValues(t, 5, finished.Load())
+	require.Equal(t, s.Slots.Steps, steps.Load())
+	require.Zero(t, s.Slots.InUse)
+	require.Equal(t, int64(s.Programs.Compilations), compiled.Load())
+	require.Positive(t, s.Memory.Used)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // This file is the part of the scheduler that writes: the pages in the slots of the cache, a token of each at a time.
@@ -108,7 +109,7 @@ func (s *scheduler) token() error {
 		}
 	}
 	// The pages have contexts of their own, which are looked at between tokens.
-	ctx := context.Background()
+	ctx, start := context.Background(), time.Now()
 	h, err := s.model.Step(ctx, s.cache, tokens, active)
 	if err != nil {
 		return err
@@ -117,10 +118,14 @@ func (s *scheduler) token() error {
 	if err := errors.Join(err, h.Close()); err != nil {
 		return err
 	}
+	s.stats.step(s.count(), s.count(), time.Since(start))
+	used := 0
 	for slot, p := range pages {
 		if p != nil {
 			p.add(next[slot], s.model)
+			used += s.cache.Length(slot)
 		}
 	}
+	s.stats.cached(used, s.cache.Slots()*s.cache.Capacity())
 	return nil
 }

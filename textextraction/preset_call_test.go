@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"image"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,12 +17,15 @@ import (
 
 // recorder is an engine that keeps its requests, and answers all of them alike.
 type recorder struct {
+	mu       sync.Mutex
 	requests []backend.Request
 	answer   string
 }
 
 func (e *recorder) Generate(_ context.Context, requests []backend.Request, done func(i int, out backend.Output, err error)) error {
+	e.mu.Lock()
 	e.requests = append(e.requests, requests...)
+	e.mu.Unlock()
 	for i := range requests {
 		done(i, says(e.answer).out, nil)
 	}
@@ -215,8 +219,9 @@ func TestPresetBatch(t *testing.T) {
 		n++
 	}
 	require.Equal(t, 3, n)
-	require.Equal(t, image.Pt(512, 1024), e.requests[0].Image.Bounds().Size())
-	require.Equal(t, image.Pt(1024, 512), e.requests[1].Image.Bounds().Size())
+	require.Len(t, e.requests, 2)
+	sizes := []image.Point{e.requests[0].Image.Bounds().Size(), e.requests[1].Image.Bounds().Size()}
+	require.ElementsMatch(t, []image.Point{{512, 1024}, {1024, 512}}, sizes, "they are read at the same time")
 }
 
 // With the embedded model: a token that a preset names ends the page, and one that there is not ends the call.
