@@ -184,7 +184,7 @@ func (s *scheduler) loop() {
 				default:
 				}
 			}
-			s.turns.write(s.step)
+			s.turns.write(func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
 		}
 	}
 }

@@ -3,18 +3,26 @@ package backend
 import (
 	"sync"
 	"time"
+
+	"github.com/omnidocs/omnidocs/internal/program"
 )
 
 // turns shares the device between the pages that are being written and the one that is being admitted: after each step of all
-// writers the admission gets as much time as the step took, in whole calls. Neither waits for the other to be done. Where only
-// one of them has something to do it does not wait at all.
+// writers the admission gets as much time as the step's calls took, in whole calls. Neither waits for the other to be done. Where
+// only one of them has something for the device, because there is no other or because it compiles, it does not wait at all.
 type turns struct {
 	mu        sync.Mutex
 	changed   sync.Cond
 	writing   bool          // there are pages to write
 	admitting bool          // there is a page to admit
+	calls     int           // of the admission, which wait or run
+	soon      time.Time     // until then the writers wait for the admission's next call
 	credit    time.Duration // what the admission may still take before the next step
 }
+
+// betweenCalls is how long the writers leave the device idle for the admission's next call, while it is the admission's turn. What
+// it does on the host between two calls takes less; compiling, and preparing a picture, takes more.
+const betweenCalls = time.Millisecond
 
 func newTurns() *turns {
 	t := &turns{}
@@ -41,30 +49,50 @@ func (t *turns) setAdmitting(on bool) { t.set(nil, &on) }
 // Pace runs one call of the admission when it is its turn (program.Pacer). It may be called from several goroutines.
 func (t *turns) Pace(run func()) {
 	t.mu.Lock()
+	t.calls++
 	for t.writing && t.credit <= 0 {
 		t.changed.Wait()
 	}
 	t.mu.Unlock()
 	start := time.Now()
 	run()
+	end := time.Now()
 	t.mu.Lock()
-	t.credit -= time.Since(start)
-	t.changed.Broadcast()
+	t.calls--
+	t.credit -= end.Sub(start)
+	t.soon = end.Add(betweenCalls)
 	t.mu.Unlock()
+	t.changed.Broadcast()
+	time.AfterFunc(betweenCalls, func() { t.set(nil, nil) }) // for writers that wait
 }
 
-// write runs one step of the writers when it is their turn.
-func (t *turns) write(step func()) {
+// expected says whether it is the turn of the admission, and a call of it is there or will be soon.
+func (t *turns) expected() bool {
+	return t.admitting && t.credit > 0 && (t.calls > 0 || time.Now().Before(t.soon))
+}
+
+// write runs one step of the writers when it is their turn. The step's calls are to be paced by what it is given, which times them.
+func (t *turns) write(step func(calls program.Pacer)) {
 	t.mu.Lock()
-	for t.admitting && t.credit > 0 {
+	for t.expected() {
 		t.changed.Wait()
 	}
 	t.mu.Unlock()
-	start := time.Now()
-	step()
+	var took meter
+	step(&took)
 	t.mu.Lock()
-	// Time that was not used is not saved up.
-	t.credit = min(t.credit, 0) + time.Since(start)
-	t.changed.Broadcast()
+	// Time that was not used is not saved up. A clock may be too coarse for a small step, which gives a turn all the same.
+	t.credit = min(t.credit, 0) + max(1, time.Duration(took))
 	t.mu.Unlock()
+	t.changed.Broadcast()
+}
+
+// meter adds up what calls to the device take, one after the other (program.Pacer).
+type meter time.Duration
+
+// Pace runs a call at once.
+func (m *meter) Pace(run func()) {
+	start := time.Now()
+	run()
+	*m += meter(time.Since(start))
 }

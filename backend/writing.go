@@ -42,13 +42,14 @@ func (s *scheduler) fit(ctx context.Context, slots int) error {
 	return nil
 }
 
-// step writes one token into every slot that has a page, and ends the pages that are done.
-func (s *scheduler) step() {
+// step writes one token into every slot that has a page, and ends the pages that are done. The context is not that of any page:
+// theirs are looked at between tokens.
+func (s *scheduler) step(ctx context.Context) {
 	s.drop()
 	if s.count() == 0 {
 		return
 	}
-	if err := s.token(); err != nil {
+	if err := s.token(ctx); err != nil {
 		s.abandon(err)
 		return
 	}
@@ -101,15 +102,14 @@ func (s *scheduler) abandon(err error) {
 }
 
 // token writes one token into every slot that has a page.
-func (s *scheduler) token() error {
+func (s *scheduler) token(ctx context.Context) error {
 	tokens, active, pages := make([]int32, len(s.writing)), make([]bool, len(s.writing)), make([]*page, len(s.writing))
 	for slot, j := range s.writing {
 		if j != nil {
 			pages[slot], tokens[slot], active[slot] = j.page, j.page.last(), true
 		}
 	}
-	// The pages have contexts of their own, which are looked at between tokens.
-	ctx, start := context.Background(), time.Now()
+	start := time.Now()
 	h, err := s.model.Step(ctx, s.cache, tokens, active)
 	if err != nil {
 		return err

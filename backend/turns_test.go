@@ -1,0 +1,66 @@
+package backend
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/internal/program"
+)
+
+// What a step takes beside its calls to the device, to compile for example, is no time for the admission.
+func TestTurnsCountCalls(t *testing.T) {
+	turns := newTurns()
+	turns.setWriting(true)
+	turns.setAdmitting(true)
+	turns.write(func(program.Pacer) { time.Sleep(20 * time.Millisecond) })
+	require.LessOrEqual(t, turns.credit, time.Duration(1))
+	turns.write(func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
+	require.GreaterOrEqual(t, turns.credit, 20*time.Millisecond)
+}
+
+// Writers wait for the calls of an admission whose turn it is, and not for what it does between them.
+func TestTurnsOfAnAdmissionThatCompiles(t *testing.T) {
+	turns := newTurns()
+	turns.setWriting(true)
+	turns.setAdmitting(true)
+	turns.credit = time.Hour
+	calling, called := make(chan struct{}), make(chan struct{})
+	var order []string
+	go func() {
+		defer close(called)
+		turns.Pace(func() {
+			close(calling)
+			time.Sleep(20 * time.Millisecond)
+			order = append(order, "call")
+		})
+	}()
+	<-calling
+	turns.write(func(program.Pacer) { order = append(order, "step") })
+	<-called
+	require.Equal(t, []string{"call", "step"}, order)
+
+	turns.credit = time.Hour // and no call is there: this would wait for ever
+	turns.write(func(program.Pacer) { order = append(order, "step") })
+	require.Len(t, order, 3)
+}
+
+// An admission that has had its time waits for the next step.
+func TestTurnsOfTheWriters(t *testing.T) {
+	turns := newTurns()
+	turns.setWriting(true)
+	turns.setAdmitting(true)
+	var order []string
+	called := make(chan struct{})
+	turns.write(func(program.Pacer) {
+		go func() {
+			turns.Pace(func() { order = append(order, "call") })
+			close(called)
+		}()
+		time.Sleep(20 * time.Millisecond) // long enough for it to call, were it not for its turn
+		order = append(order, "step")
+	})
+	<-called
+	require.Equal(t, []string{"step", "call"}, order)
+}
