@@ -36,6 +36,10 @@ type OpenOptions struct {
 	// MemoryFraction reserves this share of a GPU's memory when the device is opened, 0 < MemoryFraction <= 1. Zero takes memory
 	// as it is needed, which leaves room for other programs and costs a little at every allocation. CPUs ignore it.
 	MemoryFraction float64
+	// Devices is how many processors the device must have, for models that are spread over several (see [LoadOptions]). On xla:cpu
+	// so many are made of the one that there is, which share its cores and memory; elsewhere it is an error if there are fewer.
+	// Zero takes what there is, which is one on a CPU.
+	Devices int
 	// Logger hears why a device was passed over in an automatic choice. Nil is silence.
 	Logger *slog.Logger
 }
@@ -43,6 +47,9 @@ type OpenOptions struct {
 func (o OpenOptions) validate() error {
 	if o.MemoryFraction < 0 || o.MemoryFraction > 1 || o.MemoryFraction != o.MemoryFraction {
 		return fmt.Errorf("backend: MemoryFraction is %v: want a share of the device's memory, above 0 and at most 1, or 0 to take memory as needed", o.MemoryFraction)
+	}
+	if o.Devices < 0 {
+		return fmt.Errorf("backend: Devices is %d: want 1 or more, or 0 for what there is", o.Devices)
 	}
 	return nil
 }
@@ -104,7 +111,25 @@ func OpenWith(ctx context.Context, name string, opts OpenOptions) (*Device, erro
 	if err != nil {
 		return nil, fmt.Errorf("backend: device %q%s: %w", name, source, err)
 	}
+	if err := dev.requireDevices(opts.Devices); err != nil {
+		return nil, fmt.Errorf("backend: device %q%s: %w", name, source, errors.Join(err, dev.Close()))
+	}
 	return dev, nil
+}
+
+// requireDevices is an error where the device has fewer processors than are asked for.
+func (d *Device) requireDevices(n int) error {
+	have := d.NumDevices()
+	switch {
+	case n <= have:
+		return nil
+	case d.kind == KindGo:
+		return fmt.Errorf("%w: %d devices are asked for, and the pure-Go backend is one: it has no means by which several could add up "+
+			"what they have computed; \"xla:cpu\" makes any number of devices of one CPU", ErrUnavailable, n)
+	case d.visible != "":
+		return fmt.Errorf("%w: %d devices are asked for, and the name stands for one; \"cuda\" is all of them", ErrUnavailable, n)
+	}
+	return fmt.Errorf("%w: %d devices are asked for, %s has %d", ErrUnavailable, n, d.kind, have)
 }
 
 // open tries the kinds that want allows, in order. Only an error of the last one is returned; those before it become notes.
@@ -169,7 +194,8 @@ func (d *Device) IsCPU() bool { return d.kind != KindXLACUDA }
 // HasSharedBuffers says whether the host can read and write the device's buffers in place, without a copy.
 func (d *Device) HasSharedBuffers() bool { return d.backend.HasSharedBuffers() }
 
-// NumDevices is the number of processors that graphs can be spread over; 1 for the pure-Go backend.
+// NumDevices is the number of processors that graphs can be spread over; 1 for the pure-Go backend, and on xla:cpu unless more were
+// asked for.
 func (d *Device) NumDevices() int { return d.backend.NumDevices() }
 
 // String is Name.

@@ -16,6 +16,7 @@ type xlaSpec struct {
 	plugin  string // the plugin's file
 	kind    Kind
 	options string // GoMLX's options, "key=value,…"
+	devices int    // how many a CPU is to be, if more than one
 }
 
 // xlaInfo is what the platform's part tells of a started XLA.
@@ -58,7 +59,7 @@ func openXLAKind(ctx context.Context, kind Kind, want target, opts OpenOptions, 
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		info, err := startXLA(xlaSpec{plugin: plugin, kind: kind, options: xlaOptions(kind, want, opts)}, at)
+		info, err := startXLA(xlaSpec{plugin: plugin, kind: kind, options: xlaOptions(kind, want, opts), devices: opts.Devices}, at)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("plugin %s: %w", plugin, err))
 			continue

@@ -44,7 +44,11 @@ func startXLA(spec xlaSpec, at place) (info xlaInfo, err error) {
 	if spec.options != "" {
 		config += "," + spec.options
 	}
-	be, err := xla.NewWithOptions(config, nil)
+	var options pjrt.NamedValuesMap
+	if spec.kind == KindXLACPU && spec.devices > 1 {
+		options = pjrt.NamedValuesMap{"cpu_device_count": int64(spec.devices)} // the plugin's own option, which GoMLX has no name for
+	}
+	be, err := xla.NewWithOptions(config, options)
 	if err != nil {
 		return xlaInfo{}, errors.New(oneLine(err.Error()))
 	}

@@ -35,10 +35,11 @@ func (b *Builder) applyAliases() bool {
 		return false
 	}
 	for _, a := range b.aliases {
-		if a[0] >= inputs.Len() || inputs.Index(a[0]).Kind() != reflect.Pointer {
+		at := b.parameter(a[0])
+		if at >= inputs.Len() || inputs.Index(at).Kind() != reflect.Pointer {
 			return false
 		}
-		attributes := inputs.Index(a[0]).Elem().FieldByName("Attributes")
+		attributes := inputs.Index(at).Elem().FieldByName("Attributes")
 		if !attributes.IsValid() || !attributes.CanSet() || attributes.Type() != reflect.TypeFor[map[string]any]() {
 			return false
 		}

@@ -7,6 +7,7 @@ package program
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ type Builder struct {
 	G       *graph.Graph
 	inputs  []shapes.Shape
 	aliases [][2]int
+	// rank tells the device its place in the mesh. It is one more parameter of the graph, at rankAt among the others.
+	rank   *graph.Node
+	rankAt int
 }
 
 // Input declares the next input of the program.
@@ -31,22 +35,45 @@ func (b *Builder) Input(name string, dtype dtypes.DType, dims ...int) *graph.Nod
 	return graph.Parameter(b.G, name, shape)
 }
 
+// Rank is the place of the device in the mesh, counted from 0, an int32 scalar. It is no input of Run's.
+func (b *Builder) Rank() *graph.Node {
+	switch {
+	case b.G.NumDevices() <= 1:
+		return graph.Const(b.G, int32(0))
+	case b.rank == nil:
+		b.rank, b.rankAt = graph.Parameter(b.G, "rank", shapes.Make(dtypes.Int32)), len(b.inputs)
+	}
+	return b.rank
+}
+
+// parameter is the place of an input among the parameters of the graph.
+func (b *Builder) parameter(input int) int {
+	if b.rank != nil && input >= b.rankAt {
+		return input + 1
+	}
+	return input
+}
+
 // Program is a compiled graph. It may be run from several goroutines at once.
 type Program struct {
 	name      string
+	mesh      *Mesh
 	exec      *counted
 	inputs    []shapes.Shape
+	rank      compute.Buffer // the cache's, where the program takes it, as one more input at rankAt
+	rankAt    int
 	compiling time.Duration
 }
 
-// Cache holds the programs of one backend by name. It may be used from several goroutines at once.
+// Cache holds the programs of one mesh by name. It may be used from several goroutines at once.
 type Cache struct {
-	backend compute.Backend
+	mesh    *Mesh
 	mu      sync.Mutex
 	entries map[string]*entry
 	// compiled are the programs of entries that are ready, which an entry itself does not tell without waiting for it.
 	compiled []*Program
 	observe  func(name string, took time.Duration)
+	rank     compute.Buffer // what tells the devices their places, made when the first program asks
 }
 
 type entry struct {
@@ -55,9 +82,12 @@ type entry struct {
 	err     error
 }
 
-// NewCache makes an empty cache for a backend.
-func NewCache(backend compute.Backend) *Cache {
-	return &Cache{backend: backend, entries: map[string]*entry{}}
+// NewCache makes an empty cache for the first device of a backend.
+func NewCache(backend compute.Backend) *Cache { return NewCacheOn(NewMesh(backend)) }
+
+// NewCacheOn makes an empty cache for the devices of a mesh.
+func NewCacheOn(m *Mesh) *Cache {
+	return &Cache{mesh: m, entries: map[string]*entry{}}
 }
 
 // Get returns the program of that name; the first call builds and compiles it. Two programs of one name must be the same.
@@ -70,7 +100,7 @@ func (c *Cache) Get(name string, build func(b *Builder) []*graph.Node) (*Program
 	}
 	c.mu.Unlock()
 	e.once.Do(func() {
-		if e.program, e.err = compile(c.backend, name, build); e.err == nil {
+		if e.program, e.err = c.compile(name, build); e.err == nil {
 			c.add(e.program)
 		}
 	})
@@ -94,18 +124,44 @@ func (c *Cache) Close() {
 		}
 	}
 	c.entries, c.compiled = map[string]*entry{}, nil
+	if c.rank != nil {
+		_ = c.rank.Finalize() // it is gone either way
+		c.rank = nil
+	}
 }
 
-func compile(backend compute.Backend, name string, build func(b *Builder) []*graph.Node) (p *Program, err error) {
+func (c *Cache) compile(name string, build func(b *Builder) []*graph.Node) (p *Program, err error) {
 	defer fence("compile "+name, &err)
 	start := time.Now()
-	b := &Builder{G: graph.NewGraph(backend, name)}
+	b := &Builder{G: graph.NewGraph(c.mesh.backend, name)}
+	if err := c.mesh.spread(b.G); err != nil {
+		return nil, fmt.Errorf("compile %s: %w", name, err)
+	}
 	outputs := build(b)
 	b.applyAliases()
 	if err := b.G.Compile(outputs...); err != nil {
 		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
-	return &Program{name: name, exec: &counted{Executable: b.G.Executable()}, inputs: b.inputs, compiling: time.Since(start)}, nil
+	p = &Program{name: name, mesh: c.mesh, exec: &counted{Executable: b.G.Executable()}, inputs: b.inputs}
+	if b.rank != nil {
+		if p.rank, err = c.ranks(); err != nil {
+			p.exec.Finalize()
+			return nil, fmt.Errorf("compile %s: %w", name, err)
+		}
+		p.rankAt = b.rankAt
+	}
+	p.compiling = time.Since(start)
+	return p, nil
+}
+
+// ranks is what programs get that ask for the rank.
+func (c *Cache) ranks() (_ compute.Buffer, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rank == nil {
+		c.rank, err = c.mesh.rank()
+	}
+	return c.rank, err
 }
 
 // Run executes the program on its inputs, which keep their buffers except for those whose index stands in donate: these
@@ -121,6 +177,9 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	for _, i := range donate {
 		donated[i] = true
 	}
+	if p.rank != nil {
+		inputs, donated = slices.Insert(slices.Clone(inputs), p.rankAt, p.rank), slices.Insert(donated, p.rankAt, false)
+	}
 	paced(ctx, func() { outputs, err = p.execute(inputs, donated) })
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", p.name, err)
@@ -128,9 +187,37 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	return outputs, nil
 }
 
+// execute runs the program on the devices of its mesh: the inputs of the first, then those of the second, and likewise the outputs.
 func (p *Program) execute(inputs []compute.Buffer, donated []bool) (outputs []compute.Buffer, err error) {
 	defer fence("run "+p.name, &err)
-	return p.exec.Execute(inputs, donated, 0)
+	n := p.mesh.Size()
+	if n == 1 {
+		return p.exec.Execute(inputs, donated, p.mesh.devices[0])
+	}
+	all := make([]compute.Buffer, 0, n*len(inputs))
+	for place := range n {
+		for i, b := range inputs {
+			part, err := on(b, place, n)
+			if err != nil {
+				return nil, fmt.Errorf("input %d: %w", i, err)
+			}
+			all = append(all, part)
+		}
+	}
+	p.mesh.launching.Lock()
+	defer p.mesh.launching.Unlock()
+	made, err := p.exec.Execute(all, slices.Repeat(donated, n), p.mesh.devices[0])
+	if err != nil {
+		return nil, err
+	}
+	for i := range len(made) / n {
+		parts := make([]compute.Buffer, n)
+		for place := range parts {
+			parts[place] = made[place*len(made)/n+i]
+		}
+		outputs = append(outputs, gather(parts))
+	}
+	return outputs, nil
 }
 
 // fence turns a panic of graph code into an error.
