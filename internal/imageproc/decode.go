@@ -126,37 +126,61 @@ func decode(ctx context.Context, r io.Reader, size int64, limits Limits) (image.
 	if len(data) == 0 {
 		return nil, fmt.Errorf("%w: it has no bytes; write or download the file again", ErrEmpty)
 	}
+	f, err := formatOf(data)
+	if err != nil {
+		return nil, err
+	}
+	return f.read(ctx, data, limits)
+}
+
+// formatOf tells the format from the beginning of a file.
+func formatOf(head []byte) (format, error) {
 	for _, f := range formats {
-		if matches(f.magic, data) {
-			return f.read(ctx, data, limits)
+		if matches(f.magic, head) {
+			return f, nil
 		}
 	}
-	return nil, unknownFormat(data)
+	return format{}, unknownFormat(head)
 }
 
 func tooManyBytes(l Limits) error {
 	return fmt.Errorf("%w: the file has more than %d bytes; make it smaller or raise the limit on bytes", ErrTooLarge, l.MaxBytes)
 }
 
+// read decodes a whole file.
 func (f format) read(ctx context.Context, data []byte, limits Limits) (image.Image, error) {
-	var conf image.Config
-	err := f.call(ctx, data, func(r io.Reader) (err error) {
+	src := bytes.NewReader(data)
+	conf, err := f.header(ctx, src, src.Size(), limits)
+	if err != nil {
+		return nil, err
+	}
+	return f.pixels(ctx, src, src.Size(), conf, f.orientationIn(data))
+}
+
+// header reads what the file says of its size, and holds that to the limits.
+func (f format) header(ctx context.Context, src io.ReaderAt, size int64, limits Limits) (conf image.Config, err error) {
+	err = f.call(ctx, src, size, func(r io.Reader) (err error) {
 		conf, err = f.config(r)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return conf, err
 	}
 	// Compared by division: the product of two sizes from a header may overflow.
 	if conf.Width > 0 && conf.Height > 0 && int64(conf.Width) > limits.MaxPixels/int64(conf.Height) {
-		return nil, fmt.Errorf("%w: %d x %d pixels, the limit is %d in all; scale it down or raise the limit on pixels",
+		return conf, fmt.Errorf("%w: %d x %d pixels, the limit is %d in all; scale it down or raise the limit on pixels",
 			ErrTooLarge, conf.Width, conf.Height, limits.MaxPixels)
 	}
 	if conf.Width <= 0 || conf.Height <= 0 {
-		return nil, fmt.Errorf("%w: the %s header says %d x %d pixels", ErrEmpty, f.name, conf.Width, conf.Height)
+		return conf, fmt.Errorf("%w: the %s header says %d x %d pixels", ErrEmpty, f.name, conf.Width, conf.Height)
 	}
+	return conf, nil
+}
+
+// pixels decodes a picture of which conf and orientation are known.
+func (f format) pixels(ctx context.Context, src io.ReaderAt, size int64, conf image.Config, orientation int) (image.Image, error) {
 	var img image.Image
-	err = f.call(ctx, data, func(r io.Reader) (err error) {
+	err := f.call(ctx, src, size, func(r io.Reader) (err error) {
 		img, err = f.decode(r)
 		return err
 	})
@@ -168,18 +192,22 @@ func (f format) read(ctx context.Context, data []byte, limits Limits) (image.Ima
 			return nil, err
 		}
 	}
-	if f.orientation == nil {
-		return img, nil
-	}
-	o := f.orientation(data)
-	if o == upright {
+	if orientation == upright {
 		return img, nil
 	}
 	rgb, err := ToRGB(ctx, img)
 	if err != nil {
 		return nil, err
 	}
-	return rgb.Oriented(ctx, o)
+	return rgb.Oriented(ctx, orientation)
+}
+
+// orientationIn is the orientation that a whole file says its picture has.
+func (f format) orientationIn(data []byte) int {
+	if f.orientation == nil {
+		return upright
+	}
+	return f.orientation(data)
 }
 
 // finishGIF completes a first frame that is smaller than the picture: the rest is background.
@@ -201,14 +229,13 @@ func finishWebP(ctx context.Context, img image.Image, _ image.Config) (image.Ima
 
 // call runs a step of a decoder, and tells its errors apart. The decoders are others' code reading others' bytes, so
 // a panic in one is that file's error and not the end of the program.
-func (f format) call(ctx context.Context, data []byte, step func(io.Reader) error) (err error) {
+func (f format) call(ctx context.Context, src io.ReaderAt, size int64, step func(io.Reader) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: the %s decoder failed: %v", ErrCorrupt, f.name, p)
 		}
 	}()
-	src := bytes.NewReader(data)
-	err = step(&contextReader{ctx: ctx, Reader: src, at: src})
+	err = step(&contextReader{ctx: ctx, Reader: io.NewSectionReader(src, 0, size), at: src})
 	if err == nil {
 		return nil
 	}

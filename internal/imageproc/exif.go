@@ -12,13 +12,7 @@ const upright = 1
 // exifOrientation reads tag 274 (Orientation, 1 to 8) of the first directory of a TIFF structure, which is what EXIF
 // data is. Anything unreadable is upright: a damaged tag is no reason to refuse a page.
 func exifOrientation(tiff []byte) int {
-	const (
-		header, entry  = 8, 12
-		tagOrientation = 274
-		typeByte       = 1
-		typeShort      = 3
-		typeLong       = 4
-	)
+	const header = 8
 	if len(tiff) < header {
 		return upright
 	}
@@ -36,30 +30,44 @@ func exifOrientation(tiff []byte) int {
 		return upright
 	}
 	entries := tiff[at+2:]
-	for range order.Uint16(tiff[at:]) {
-		if len(entries) < entry {
-			break
-		}
-		e := entries[:entry]
-		entries = entries[entry:]
-		if order.Uint16(e) != tagOrientation {
-			continue
-		}
-		var value uint32
-		switch order.Uint16(e[2:]) {
-		case typeByte:
-			value = uint32(e[8])
-		case typeShort:
-			value = uint32(order.Uint16(e[8:]))
-		case typeLong:
-			value = order.Uint32(e[8:])
-		}
-		if order.Uint32(e[4:]) == 1 && value >= 1 && value <= 8 {
-			return int(value)
-		}
-		break
+	return directoryOrientation(order, entries[:min(entrySize*int(order.Uint16(tiff[at:])), len(entries))])
+}
+
+// directoryOrientation is exifOrientation of the entries of one directory.
+func directoryOrientation(order binary.ByteOrder, entries []byte) int {
+	if value, ok := directoryValue(order, entries, 274); ok && value >= 1 && value <= 8 {
+		return int(value)
 	}
 	return upright
+}
+
+// entrySize is the size of a directory's entry in bytes.
+const entrySize = 12
+
+// directoryValue finds the entry of a tag, and whether it is there and is one whole number.
+func directoryValue(order binary.ByteOrder, entries []byte, tag uint16) (value uint32, ok bool) {
+	const (
+		typeByte  = 1
+		typeShort = 3
+		typeLong  = 4
+	)
+	for ; len(entries) >= entrySize; entries = entries[entrySize:] {
+		e := entries[:entrySize]
+		if order.Uint16(e) != tag {
+			continue
+		}
+		one := order.Uint32(e[4:]) == 1
+		switch order.Uint16(e[2:]) {
+		case typeByte:
+			return uint32(e[8]), one
+		case typeShort:
+			return uint32(order.Uint16(e[8:])), one
+		case typeLong:
+			return order.Uint32(e[8:]), one
+		}
+		return 0, false
+	}
+	return 0, false
 }
 
 func tiffOrientation(data []byte) int { return exifOrientation(data) }
