@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -97,6 +98,7 @@ func TestBatchEqualsAlone(t *testing.T) {
 				for i := range requests {
 					require.Equal(t, alone[i].Tokens, together[i].Tokens, "page %d of %d slots", i, slots)
 					require.Equal(t, alone[i].Text, together[i].Text)
+					require.InDeltaSlice(t, alone[i].LogProbs, together[i].LogProbs, 1e-4)
 					require.Equal(t, alone[i].Finish, together[i].Finish)
 				}
 			}
@@ -149,6 +151,12 @@ func TestOutput(t *testing.T) {
 	require.Equal(t, backend.FinishLength, out.Finish)
 	require.Len(t, out.Tokens, 5)
 	require.Equal(t, []int{1, 2, 3, 4, 5}, progress)
+	require.Len(t, out.LogProbs, 5)
+	require.Len(t, out.Offsets, 5)
+	require.True(t, slices.IsSorted(out.Offsets))
+	for _, p := range out.LogProbs {
+		require.True(t, p <= 0 && p > -20, "%g: the most likely of 400 tokens", p)
+	}
 	require.Equal(t, 15, out.VisualTokens)
 	require.Equal(t, 39, out.PromptTokens)
 	require.Positive(t, out.Timings.Encode)

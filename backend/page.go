@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/omnidocs/omnidocs/internal/bpe"
@@ -16,8 +17,9 @@ import (
 type page struct {
 	request  Request
 	tokens   []int32
-	limit    int     // of tokens
-	stops    []int32 // of the request, beside the model's
+	logProbs []float32 // of the tokens
+	limit    int       // of tokens
+	stops    []int32   // of the request, beside the model's
 	finish   FinishReason
 	prompt   int
 	visual   int
@@ -115,7 +117,7 @@ func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache) (err
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
-	p.add(first[0], m)
+	p.add(first.Tokens[0], first.LogProbs[0], m)
 	p.timings.Prefill = lap()
 	p.decoding = time.Now()
 	return nil
@@ -165,13 +167,13 @@ func stopwatch() func() time.Duration {
 	}
 }
 
-// add takes the next token, which may be the end.
-func (p *page) add(token int32, m *qwen.Model) {
+// add takes the next token, which may be the end, and its log-probability.
+func (p *page) add(token int32, logProb float32, m *qwen.Model) {
 	if slices.Contains(m.Spec.EOS, token) || slices.Contains(p.stops, token) {
 		p.finish = FinishStop
 		return
 	}
-	p.tokens = append(p.tokens, token)
+	p.tokens, p.logProbs = append(p.tokens, token), append(p.logProbs, logProb)
 	if p.request.Progress != nil {
 		p.request.Progress(len(p.tokens))
 	}
@@ -185,10 +187,23 @@ func (p *page) last() int32 { return p.tokens[len(p.tokens)-1] }
 func (p *page) output(m *qwen.Model, started time.Time) Output {
 	p.timings.Decode = time.Since(p.decoding)
 	p.timings.Total = time.Since(started)
+	text, offsets := decode(m.Tokenizer.Stream(!p.request.KeepSpecialTokens), p.tokens)
 	return Output{
-		Text: m.Tokenizer.Decode(p.tokens, !p.request.KeepSpecialTokens), Tokens: p.tokens, Finish: p.finish,
+		Text: text, Tokens: p.tokens, LogProbs: p.logProbs, Offsets: offsets, Finish: p.finish,
 		PromptTokens: p.prompt, VisualTokens: p.visual, Timings: p.timings,
 	}
+}
+
+// decode is the text of tokens, and where in it each of them begins.
+func decode(stream *bpe.Stream, tokens []int32) (string, []int) {
+	var text strings.Builder
+	offsets := make([]int, len(tokens))
+	for i, token := range tokens {
+		offsets[i] = text.Len()
+		text.WriteString(stream.Next(token))
+	}
+	text.WriteString(stream.Flush())
+	return text.String(), offsets
 }
 
 // draw says how the next token of each page is chosen. Free slots are greedy, which costs nothing.

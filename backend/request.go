@@ -66,6 +66,12 @@ type Output struct {
 	Text string
 	// Tokens are the ids of the answer, without the token that ended it.
 	Tokens []int32
+	// LogProbs are the natural logarithms of the probabilities that the model gave to the Tokens, see [qwen.Chosen]: the same
+	// whatever the sampling was. They come from the logits on the device, without another pass.
+	LogProbs []float32
+	// Offsets say where in Text each of the Tokens begins, in bytes. A character that several tokens make up begins with each of
+	// them; a token that is not in Text, as special ones, is empty.
+	Offsets []int
 	// Finish says why the answer ended.
 	Finish FinishReason
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.

@@ -122,7 +122,7 @@ func (s *scheduler) token(ctx context.Context) error {
 	used := 0
 	for slot, p := range pages {
 		if p != nil {
-			p.add(next[slot], s.model)
+			p.add(next.Tokens[slot], next.LogProbs[slot], s.model)
 			used += s.cache.Length(slot)
 		}
 	}

@@ -4,9 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/gomlx/compute"
 )
+
+// MaxBarred is how many tokens can be barred in one row of a Choose.
+const MaxBarred = 4
 
 // Draw says how a token is chosen, one a row. All slices have as many entries as there are rows.
 type Draw struct {
@@ -17,9 +22,11 @@ type Draw struct {
 	TopP []float32
 	// Seed and Step, the number of the token in its answer, make the draw.
 	Seed, Step []uint32
+	// Barred are tokens that a row must not choose, at most [MaxBarred]. Nil bars none in any row.
+	Barred [][]int32
 }
 
-// greedy says whether no row is drawn.
+// greedy says whether no row is drawn, and none is barred a token.
 func (d *Draw) greedy() bool {
 	if d == nil {
 		return true
@@ -29,11 +36,38 @@ func (d *Draw) greedy() bool {
 			return false
 		}
 	}
+	for _, barred := range d.Barred {
+		if len(barred) > 0 {
+			return false
+		}
+	}
 	return true
 }
 
+// barred is Barred as the program takes it: MaxBarred a row, filled up with -1.
+func (d *Draw) barred(rows int) ([]int32, error) {
+	flat := slices.Repeat([]int32{-1}, rows*MaxBarred)
+	for row, tokens := range d.Barred {
+		if len(tokens) > MaxBarred {
+			return nil, fmt.Errorf("row %d bars %d tokens, at most %d can be", row, len(tokens), MaxBarred)
+		}
+		copy(flat[row*MaxBarred:], tokens)
+	}
+	return flat, nil
+}
+
+// Chosen are tokens that were chosen, one a row.
+type Chosen struct {
+	// Tokens are their ids.
+	Tokens []int32
+	// LogProbs are the natural logarithms of the probabilities that the model gave them: of the softmax of its logits as they are,
+	// before temperature, top-k, top-p and what was barred, so that they say the same however the tokens were drawn. They may
+	// differ in their last digits between batches of different sizes, as the sums in a product of matrices do.
+	LogProbs []float32
+}
+
 // Choose picks the next token of each row on the device, greedily where draw is nil.
-func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ []int32, err error) {
+func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ *Chosen, err error) {
 	groups := []string{groupHead}
 	if m.Spec.Text.Tied {
 		groups = append(groups, groupEmbedding)
@@ -47,17 +81,31 @@ func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ []int32, e
 	if err != nil {
 		return nil, fmt.Errorf("qwen: choose: %w", err)
 	}
-	tokens := make([]int32, h.rows)
-	return tokens, errors.Join(out[0].ToFlatData(tokens), out[0].Finalize())
+	packed := make([]int32, 2*h.rows)
+	if err := errors.Join(out[0].ToFlatData(packed), out[0].Finalize()); err != nil {
+		return nil, fmt.Errorf("qwen: choose: %w", err)
+	}
+	c := &Chosen{Tokens: packed[:h.rows:h.rows], LogProbs: make([]float32, h.rows)}
+	for i, bits := range packed[h.rows:] {
+		c.LogProbs[i] = math.Float32frombits(uint32(bits))
+	}
+	return c, nil
 }
 
 func (m *Model) sample(ctx context.Context, h *Hidden, draw *Draw, groups []string) (_ []compute.Buffer, err error) {
+	barred, err := draw.barred(h.rows)
+	if err != nil {
+		return nil, err
+	}
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
 	for _, column := range []any{draw.Temperature, draw.TopK, draw.TopP, draw.Seed, draw.Step} {
 		if _, err := scratch.keep(m, column, h.rows); err != nil {
 			return nil, err
 		}
+	}
+	if _, err := scratch.keep(m, barred, h.rows, MaxBarred); err != nil {
+		return nil, err
 	}
 	inputs := append([]compute.Buffer{h.x}, scratch...)
 	// The declared order of a program's inputs is its own, so the weights follow.

@@ -60,11 +60,11 @@ func read(ctx context.Context, model *qwen.Model, page *tiny.Page) (string, erro
 		if chooseErr != nil {
 			return "", chooseErr
 		}
-		if slices.Contains(model.Spec.EOS, next[0]) || len(tokens) == 99 {
+		if slices.Contains(model.Spec.EOS, next.Tokens[0]) || len(tokens) == 99 {
 			return model.Tokenizer.Decode(tokens, true), nil
 		}
-		tokens = append(tokens, next[0])
-		hidden, err = model.Step(ctx, cache, next, []bool{true})
+		tokens = append(tokens, next.Tokens[0])
+		hidden, err = model.Step(ctx, cache, next.Tokens, []bool{true})
 	}
 	return "", err
 }

@@ -55,7 +55,7 @@ func (w *writer) begin(slot int) {
 	first, err := w.m.Choose(w.t.Context(), h, nil)
 	require.NoError(w.t, err)
 	require.NoError(w.t, h.Close())
-	w.active[slot], w.tokens[slot], w.written[slot] = true, first[0], first
+	w.active[slot], w.tokens[slot], w.written[slot] = true, first.Tokens[0], first.Tokens
 }
 
 // step writes one token in each active slot.
@@ -67,8 +67,8 @@ func (w *writer) step() {
 	require.NoError(w.t, h.Close())
 	for slot := range w.tokens {
 		if w.active[slot] {
-			w.tokens[slot] = next[slot]
-			w.written[slot] = append(w.written[slot], next[slot])
+			w.tokens[slot] = next.Tokens[slot]
+			w.written[slot] = append(w.written[slot], next.Tokens[slot])
 		}
 	}
 }

@@ -203,26 +203,3 @@ func (m *Model) logitsGraph(rows int) func(b *program.Builder) []*Node {
 		return []*Node{m.logits(b, x)}
 	}
 }
-
-// greedyGraph chooses the most likely token of each row: [rows, hidden] → int32 [rows].
-func (m *Model) greedyGraph(rows int) func(b *program.Builder) []*Node {
-	return func(b *program.Builder) []*Node {
-		x := b.Input("x", dtypes.Float32, rows, m.Spec.Text.Hidden)
-		return []*Node{nn.Greedy(m.logits(b, x))}
-	}
-}
-
-// sampleGraph draws a token for each row: [rows, hidden] → int32 [rows].
-func (m *Model) sampleGraph(rows int) func(b *program.Builder) []*Node {
-	return func(b *program.Builder) []*Node {
-		x := b.Input("x", dtypes.Float32, rows, m.Spec.Text.Hidden)
-		in := nn.SampleInputs{
-			Temperature: b.Input("temperature", dtypes.Float32, rows),
-			TopK:        b.Input("top_k", dtypes.Int32, rows),
-			TopP:        b.Input("top_p", dtypes.Float32, rows),
-			Seed:        b.Input("seed", dtypes.Uint32, rows),
-			Step:        b.Input("step", dtypes.Uint32, rows),
-		}
-		return []*Node{nn.Sample(m.logits(b, x), in)}
-	}
-}

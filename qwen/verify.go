@@ -230,10 +230,10 @@ func (v *verification) greedy(ctx context.Context, l *Layout, visuals []*Visual)
 		if err := errors.Join(err, h.Close()); err != nil {
 			return nil, err
 		}
-		if tokens = append(tokens, next[0]); len(tokens) >= limit || slices.Contains(m.Spec.EOS, next[0]) {
+		if tokens = append(tokens, next.Tokens[0]); len(tokens) >= limit || slices.Contains(m.Spec.EOS, next.Tokens[0]) {
 			return tokens, nil
 		}
-		if h, err = m.Step(ctx, cache, next, []bool{true}); err != nil {
+		if h, err = m.Step(ctx, cache, next.Tokens, []bool{true}); err != nil {
 			return nil, err
 		}
 	}

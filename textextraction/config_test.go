@@ -117,7 +117,7 @@ func TestConfigJSONRoundTrip(t *testing.T) {
 func fill(t *testing.T, v reflect.Value) {
 	t.Helper()
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("json") == "-" {
+		if field := v.Type().Field(i); field.Tag.Get("json") == "-" || !field.IsExported() {
 			continue
 		}
 		switch f := v.Field(i); f.Kind() {

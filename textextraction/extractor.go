@@ -177,6 +177,7 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	r.ModelName, r.Revision = info.Model, info.Revision
 	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop
 	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, len(out.Tokens)
+	r.score(out.Offsets, out.LogProbs)
 	r.Timings = Timings(out.Timings)
 	r.Device, r.DType = info.Device, info.DType
 	p.result = r

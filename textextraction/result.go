@@ -71,6 +71,14 @@ type ExtractResult struct {
 	FrontMatter *FrontMatter `json:"front_matter,omitempty"`
 	// Blocks are the parts of the page in the order of reading, where the preset's parser has them.
 	Blocks []Block `json:"blocks,omitempty"`
+
+	// Confidence says how sure the model was of all that it wrote; nil where that is not known. [ExtractResult.Words] and
+	// [ExtractResult.ConfidenceOf] tell it of a part.
+	Confidence *Confidence `json:"confidence,omitempty"`
+	// UncertainSpans are the words with a token whose probability was below [UncertainBelow], those next to each other as one.
+	UncertainSpans []TextSpan `json:"uncertain_spans,omitempty"`
+
+	scores *scores // of the tokens; nil where they are not known
 }
 
 // NewExtractResult returns the result for what a model wrote: RawOutput, and what follows from it. Everything else is

@@ -161,7 +161,7 @@ func (r *report) run(ctx context.Context, m *qwen.Model, img image.Image, f flag
 		if err := errors.Join(err, h.Close(), visual.Close()); err != nil {
 			return err
 		}
-		tokens[slot], active[slot] = next[0], true
+		tokens[slot], active[slot] = next.Tokens[0], true
 	}
 	r.Encode, r.Prefill = encoding.Seconds(), time.Since(start).Seconds()
 	decoding := time.Now()
@@ -170,10 +170,11 @@ func (r *report) run(ctx context.Context, m *qwen.Model, img image.Image, f flag
 		if err != nil {
 			return err
 		}
-		tokens, err = m.Choose(ctx, h, nil)
+		next, err := m.Choose(ctx, h, nil)
 		if err := errors.Join(err, h.Close()); err != nil {
 			return err
 		}
+		tokens = next.Tokens
 	}
 	r.DecodeStep = time.Since(decoding).Seconds() / float64(f.newTokens-1)
 	r.PageRate = float64(f.batch) / time.Since(start).Seconds()

@@ -19,6 +19,8 @@ type SampleInputs struct {
 	// Seed [batch] uint32 and Step [batch] uint32, the number of the token in its sequence, make the draw: nothing else does,
 	// so that a sequence draws the same tokens alone and in a batch.
 	Seed, Step *Node
+	// Barred [batch, any] int32 are tokens that are not drawn, greedily neither; a negative one bars nothing. Nil bars none.
+	Barred *Node
 }
 
 // Greedy returns the index of the largest logit of each row: logits [batch, vocab] → int32 [batch].
@@ -35,6 +37,9 @@ func Sample(logits *Node, in SampleInputs) *Node {
 	g := logits.Graph()
 	batch, vocab := logits.Shape().Dim(0), logits.Shape().Dim(1)
 	column := func(x *Node) *Node { return Reshape(x, batch, 1) }
+	if in.Barred != nil {
+		logits = bar(logits, in.Barred)
+	}
 	greedy := Greedy(logits)
 	cold := Equal(in.Temperature, ScalarZero(g, dtypes.Float32)) // [batch]
 	temperature := Where(cold, ScalarOne(g, dtypes.Float32), in.Temperature)
@@ -63,6 +68,36 @@ func Sample(logits *Node, in SampleInputs) *Node {
 	noisy := Add(scaled, gumbel(g, batch, vocab, column(in.Seed), column(in.Step)))
 	drawn := ArgMax(Where(kept, noisy, Scalar(g, dtypes.Float32, masked)), -1, dtypes.Int32)
 	return Where(cold, greedy, drawn)
+}
+
+// bar gives the logits [batch, vocab] of the barred tokens [batch, any] a value that is never chosen.
+func bar(logits, barred *Node) *Node {
+	g := logits.Graph()
+	batch, vocab := logits.Shape().Dim(0), logits.Shape().Dim(1)
+	index := Iota(g, shapes.Make(dtypes.Int32, batch, vocab), 1)
+	for i := range barred.Shape().Dim(1) { // a comparison each, so that the compiler makes one pass of them
+		token := Slice(barred, AxisRange(), AxisRange(i, i+1)) // [batch, 1]
+		logits = Where(Equal(index, token), Scalar(g, dtypes.Float32, masked), logits)
+	}
+	return logits
+}
+
+// GreedyLogProb is [LogProb] of the tokens that [Greedy] chooses, with less to do.
+func GreedyLogProb(logits *Node) *Node { return Neg(logSumExp(logits)) }
+
+// LogProb is the natural logarithm of the probability that the logits [batch, vocab] give to a token of each row, int32 [batch],
+// by softmax: float32 [batch].
+func LogProb(logits, tokens *Node) *Node {
+	g := logits.Graph()
+	batch := logits.Shape().Dim(0)
+	row := Iota(g, shapes.Make(dtypes.Int32, batch, 1), 0)
+	chosen := Gather(logits, Concatenate([]*Node{row, Reshape(tokens, batch, 1)}, -1)) // [batch]
+	return Sub(Sub(chosen, ReduceMax(logits, -1)), logSumExp(logits))
+}
+
+// logSumExp is log Σ exp(x - max x) over the last axis.
+func logSumExp(x *Node) *Node {
+	return Log(ReduceSum(Exp(Sub(x, ReduceAndKeep(x, ReduceMax, -1))), -1))
 }
 
 // sortable maps float32 to int32 so that the order is kept (negative numbers have their other bits flipped).
