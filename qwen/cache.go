@@ -179,7 +179,7 @@ func (c *Cache) storeHost(cache []float32, slot int, fresh compute.Buffer, rows 
 	if err != nil {
 		return err
 	}
-	t := c.m.Spec.Text
+	t := c.m.local.Text
 	n := min(rows, c.capacity)
 	for head := range t.KVHeads {
 		copy(cache[(slot*t.KVHeads+head)*c.capacity*t.HeadDim:], from[head*rows*t.HeadDim:][:n*t.HeadDim])
@@ -216,7 +216,7 @@ func (c *Cache) append(layer int, k, v compute.Buffer) error {
 	if err != nil {
 		return err
 	}
-	t := c.m.Spec.Text
+	t := c.m.local.Text
 	l := &c.layers[layer]
 	for slot := range c.slots {
 		for head := range t.KVHeads {

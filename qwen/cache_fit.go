@@ -63,7 +63,7 @@ func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity in
 		case c.m.runtime.HostCache:
 			kept.kept[i], kept.host[i], err = c.fitHost(old.host[i], from, capacity)
 		case old.kept[i] == nil:
-			t := c.m.Spec.Text
+			t := c.m.local.Text
 			kept.kept[i], err = c.m.upload(make([]float32, len(from)*t.KVHeads*capacity*t.HeadDim), len(from), t.KVHeads, capacity, t.HeadDim)
 		default:
 			name := fmt.Sprintf("fit %d %d %d %d", c.slots, len(from), c.capacity, capacity)
@@ -77,15 +77,16 @@ func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity in
 }
 
 func (c *Cache) fitHost(old []float32, from []int, capacity int) (compute.Buffer, []float32, error) {
-	t := c.m.Spec.Text
-	buffer, flat, err := c.m.runtime.Backend.NewSharedBuffer(0, shapes.Make(dtypes.Float32, len(from), t.KVHeads, capacity, t.HeadDim))
+	t := c.m.local.Text
+	buffer, flats, err := c.m.mesh.Shared(shapes.Make(dtypes.Float32, len(from), t.KVHeads, capacity, t.HeadDim))
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, ok := flat.([]float32)
-	if !ok {
-		return nil, nil, errors.Join(fmt.Errorf("a shared float32 buffer is seen as %T", flat), buffer.Finalize())
+	seen, err := flatsOf[float32](flats)
+	if err != nil {
+		return nil, nil, errors.Join(err, buffer.Finalize())
 	}
+	rows := seen[0] // the host writes caches on one device only
 	// The rows behind a sequence are masked, but a mask times a NaN that was in the memory is a NaN.
 	clear(rows)
 	for slot, was := range from {
@@ -130,7 +131,7 @@ func (c *Cache) fitDevice(ctx context.Context, name string, build func(b *progra
 
 // fitGraph picks slots of keys or values and gives them another capacity.
 func (m *Model) fitGraph(slots, fresh, from, to int) func(b *program.Builder) []*Node {
-	t := m.Spec.Text
+	t := m.local.Text
 	return func(b *program.Builder) []*Node {
 		all := b.Input("all", dtypes.Float32, slots, t.KVHeads, from, t.HeadDim)
 		index := b.Input("index", dtypes.Int32, fresh)

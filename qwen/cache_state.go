@@ -15,7 +15,7 @@ import (
 
 // stateDims are the shapes of what a layer with a recurrent state keeps of one sequence.
 func (c *Cache) stateDims() [2][]int {
-	d := c.m.Spec.Text.Delta
+	d := c.m.local.Text.Delta
 	return [2][]int{{d.Kernel - 1, d.Channels()}, {d.ValueHeads, d.KeyDim, d.ValueDim}}
 }
 
@@ -26,7 +26,7 @@ func (c *Cache) makeStates(layer int) error {
 			continue
 		}
 		shape := shapes.Make(dtypes.Float32, append([]int{c.slots}, dims...)...)
-		b, err := c.m.runtime.Backend.BufferFromFlatData(0, make([]float32, shape.Size()), shape)
+		b, err := c.m.mesh.Upload(make([]float32, shape.Size()), shape)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ type deltaInputs struct {
 }
 
 func (m *Model) deltaInputs(p params, x *Node) deltaInputs {
-	t, d, traits := m.Spec.Text, m.Spec.Text.Delta, m.runtime.Traits
+	t, d, traits := m.local.Text, m.local.Text.Delta, m.runtime.Traits
 	h := nn.RMSNorm(x, p.vector("input_layernorm.weight"), t.NormEps)
 	y := nn.Dense(traits, h, p["in"], nil)
 	rates := nn.Dense(traits, h, p["rates"], nil)
@@ -37,7 +37,7 @@ func (m *Model) deltaInputs(p params, x *Node) deltaInputs {
 // deltaHeads splits the output of the convolution [rows, channels] into queries and keys [rows, valueHeads, keyDim] of length
 // one, and values [rows, valueHeads, valueDim]. A key head serves as many value heads as there are to it.
 func (m *Model) deltaHeads(mixed *Node) (q, k, v *Node) {
-	d := m.Spec.Text.Delta
+	d := m.local.Text.Delta
 	rows, keys := mixed.Shape().Dim(0), d.KeyHeads*d.KeyDim
 	share := func(from int) *Node {
 		x := nn.UnitLength(Reshape(Slice(mixed, AxisRange(), AxisRange(from, from+keys)), rows, d.KeyHeads, 1, d.KeyDim))
@@ -53,13 +53,13 @@ func (m *Model) deltaOutput(p params, x, out, gate *Node) *Node {
 	rows := x.Shape().Dim(0)
 	out = nn.RMSNorm(out, p.vector("linear_attn.norm.weight"), m.Spec.Text.NormEps)
 	out = Mul(Reshape(out, rows, gate.Shape().Dim(1)), nn.SiLU(gate))
-	return Add(x, nn.Dense(m.runtime.Traits, out, p["linear_attn.out_proj.weight"], nil))
+	return Add(x, program.Sum(nn.Dense(m.runtime.Traits, out, p["linear_attn.out_proj.weight"], nil)))
 }
 
 // deltaPromptGraph is such a layer over a stripe of a prompt, x [rows, hidden], of which the first valid (int32) are real, with
 // the history and state of what stands before it → x as feedForward returns it, history, state.
 func (m *Model) deltaPromptGraph(rows int, kind layerKind) func(b *program.Builder) []*Node {
-	t, d := m.Spec.Text, m.Spec.Text.Delta
+	t, d := m.local.Text, m.local.Text.Delta
 	past := d.Kernel - 1
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, t.Hidden)
@@ -92,7 +92,7 @@ func (m *Model) deltaPromptGraph(rows int, kind layerKind) func(b *program.Build
 // deltaStepGraph is such a layer for one new token a slot: x [slots, hidden], history [slots, kernel-1, channels] and state
 // [slots, valueHeads, keyDim, valueDim] → x as feedForward returns it, history, state.
 func (m *Model) deltaStepGraph(slots int, kind layerKind) func(b *program.Builder) []*Node {
-	t, d := m.Spec.Text, m.Spec.Text.Delta
+	t, d := m.local.Text, m.local.Text.Delta
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, slots, t.Hidden)
 		history := b.Input("history", dtypes.Float32, slots, d.Kernel-1, d.Channels())

@@ -21,7 +21,7 @@ import (
 // expertGraph adds one expert's output to the residual: acc and h [rows, hidden], of which the expert gets the rows at index
 // (int32 [n]), times weight [n].
 func (m *Model) expertGraph(rows, n int) func(b *program.Builder) []*Node {
-	t, traits := m.Spec.Text, m.runtime.Traits
+	t, traits := m.local.Text, m.runtime.Traits
 	return func(b *program.Builder) []*Node {
 		acc := b.Input("acc", dtypes.Float32, rows, t.Hidden)
 		h := b.Input("h", dtypes.Float32, rows, t.Hidden)
@@ -29,7 +29,7 @@ func (m *Model) expertGraph(rows, n int) func(b *program.Builder) []*Node {
 		weight := b.Input("weight", dtypes.Float32, n)
 		p := m.declare(b, expertParams(t, 0)) // all are alike
 		y := nn.SwiGLU(nn.Dense(traits, Gather(h, index), p["gate_up"], nil))
-		y = Mul(nn.Dense(traits, y, p["down"], nil), ExpandAxes(weight, -1))
+		y = Mul(program.Sum(nn.Dense(traits, y, p["down"], nil)), ExpandAxes(weight, -1))
 		b.Alias(0, 0)
 		return []*Node{ScatterSum(acc, index, y, false, false)}
 	}

@@ -28,6 +28,10 @@ type Traits = nn.Traits
 type Runtime struct {
 	// Backend holds the weights and runs the programs. It stays the caller's: Close of a model does not finalize it.
 	Backend compute.Backend
+	// Devices are the numbers of the backend's devices that the model is on, nil for the first. Over several it is divided: each holds
+	// a share of the heads, of the inner widths and of the vocabulary, and the keys and values of its own heads. The sizes of the model
+	// must be multiples of their number. HostCache and MatrixElements then count for nothing.
+	Devices []compute.DeviceNum
 	// Traits say how its graphs are best written.
 	Traits Traits
 	// ExactShapes is true where graphs need no compilation, so that nothing has to be padded to a common size.
@@ -67,6 +71,8 @@ type Model struct {
 
 	template *chat.Template
 	runtime  Runtime
+	mesh     *program.Mesh
+	local    Spec // what each device of the mesh computes
 	dtype    dtypes.DType
 	weights  weights
 	programs *program.Cache
@@ -84,7 +90,7 @@ func Load(ctx context.Context, runtime Runtime, fsys fs.FS, opts LoadOptions) (*
 
 // load is Load for a checkpoint whose configuration has been read.
 func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts LoadOptions) (*Model, error) {
-	m := &Model{Spec: spec, runtime: runtime, dtype: opts.DType}
+	m := &Model{Spec: spec, runtime: runtime, mesh: program.NewMesh(runtime.Backend, runtime.Devices...), dtype: opts.DType}
 	if m.dtype == dtypes.InvalidDType {
 		m.dtype = dtypes.Float32
 	}
@@ -114,20 +120,27 @@ func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts Load
 	if m.template, err = chat.FromFS(fsys); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
+	if m.local, err = m.Spec.share(m.mesh.Size()); err != nil {
+		return nil, fmt.Errorf("qwen: load: %w", err)
+	}
+	if m.mesh.Size() > 1 {
+		m.runtime.HostCache, m.runtime.MatrixElements = false, 0
+	}
 	file, err := checkpoint.Open(fsys)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	m.Spec = tie(m.Spec, file)
+	m.local.Text.Tied = m.Spec.Text.Tied
 	if err := checkWeights(m.Spec, file); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
-	l := loader{backend: runtime.Backend, file: weightFile{file, m.Spec.Quantization}, dtype: m.dtype, limit: runtime.MatrixElements}
+	l := loader{mesh: m.mesh, file: weightFile{file, m.Spec.Quantization}, dtype: m.dtype, limit: m.runtime.MatrixElements}
 	if m.weights, err = l.load(ctx, m.Spec.groups(), opts.Progress); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
-	m.programs = program.NewCache(runtime.Backend)
+	m.programs = program.NewCacheOn(m.mesh)
 	m.programs.Observe(opts.Compiled)
 	return m, nil
 }
@@ -180,9 +193,9 @@ func (m *Model) run(ctx context.Context, name string, build func(b *program.Buil
 	return p.Run(ctx, all)
 }
 
-// upload copies numbers to the device.
+// upload copies numbers to the device, or, the same, to each of several.
 func (m *Model) upload(flat any, dims ...int) (compute.Buffer, error) {
-	return m.runtime.Backend.BufferFromFlatData(0, flat, shapes.Make(dtypes.FromGoType(reflect.TypeOf(flat).Elem()), dims...))
+	return m.mesh.Upload(flat, shapes.Make(dtypes.FromGoType(reflect.TypeOf(flat).Elem()), dims...))
 }
 
 // buffers are device buffers that live for the length of a call.

@@ -22,20 +22,41 @@ const (
 	exact
 )
 
+// cut says how a parameter is divided among the devices of a model that is on several.
+type cut int
+
+const (
+	// undivided parameters are on every device.
+	undivided cut = iota
+	// byRows gives each device an equal run of the rows of each source: its share of the heads or of an inner width.
+	byRows
+	// byColumns gives each an equal run of the columns: what its share of the rows of the layer before goes into. The products of
+	// the devices are then added up.
+	byColumns
+)
+
 // param is one parameter of a group. Matrices that are multiplied with the same input are one parameter with several
 // sources, whose rows stand one after the other: one product in place of three.
 type param struct {
 	name    string
 	kind    paramKind
+	cut     cut
 	sources []source
 	offset  float32 // added to the numbers of a vector
 }
 
+// by is the parameter divided so.
+func (p param) by(c cut) param {
+	p.cut = c
+	return p
+}
+
 // source is a tensor of the checkpoint: its key, after the group's prefix, and its shape. A tensor of one expert may also be
-// a part of a tensor of all.
+// a part of a tensor of all. Where its rows are of several kinds, as queries, keys and values, runs counts those of each.
 type source struct {
 	key   string
 	shape []int
+	runs  []int
 	fused *fused
 }
 
@@ -116,14 +137,24 @@ func one(kind paramKind, key string, shape ...int) param {
 	return param{name: key, kind: kind, sources: []source{{key: key, shape: shape}}}
 }
 
+// inRuns is the parameter with rows of several kinds.
+func (p param) inRuns(runs ...int) param {
+	p.sources[0].runs = runs
+	return p
+}
+
 // joined declares tensors whose rows stand one after the other.
 func joined(name string, kind paramKind, sources ...source) param {
 	return param{name: name, kind: kind, sources: sources}
 }
 
-// linear declares a dense layer with a bias (torch.nn.Linear).
-func linear(key string, out, in int) []param {
-	return []param{one(matrix, key+".weight", out, in), one(vector, key+".bias", out)}
+// linear declares a dense layer with a bias (torch.nn.Linear). The bias is added to the whole sum where the columns are divided.
+func linear(key string, out, in int, c cut) []param {
+	bias := one(vector, key+".bias", out)
+	if c == byRows {
+		bias.cut = byRows
+	}
+	return []param{one(matrix, key+".weight", out, in).by(c), bias}
 }
 
 // layerNorm declares a torch.nn.LayerNorm.
@@ -159,7 +190,7 @@ func (s Spec) groups() []group {
 	all := []group{
 		{groupPatch, "model.visual.", patchParams(v)},
 		{groupMerger, "model.visual.merger.", mergerParams(v, false)},
-		{groupEmbedding, "model.language_model.", []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden)}},
+		{groupEmbedding, "model.language_model.", embeddingParams(t)},
 		{groupHead, "", s.headParams()},
 	}
 	for i := range v.Depth {
@@ -179,14 +210,22 @@ func (s Spec) groups() []group {
 }
 
 func patchParams(v VisionSpec) []param {
-	params := []param{one(matrix, "patch_embed.proj.weight", v.Hidden, 3, v.TemporalPatchSize, v.PatchSize, v.PatchSize)}
+	params := []param{one(matrix, "patch_embed.proj.weight", v.patchShape()...).by(byColumns)}
 	if v.PatchBias {
 		params = append(params, one(vector, "patch_embed.proj.bias", v.Hidden))
 	}
 	if v.PositionSide > 0 {
-		params = append(params, one(matrix, "pos_embed.weight", v.PositionSide*v.PositionSide, v.Hidden))
+		params = append(params, one(matrix, "pos_embed.weight", v.each(v.PositionSide*v.PositionSide), v.Hidden).by(byRows))
 	}
 	return params
+}
+
+// patchShape is the shape of the patch embedding, a convolution; a device that has a part of the numbers of each row has a matrix.
+func (v VisionSpec) patchShape() []int {
+	if v.devices > 1 {
+		return []int{v.Hidden, v.each(v.PatchDim())}
+	}
+	return []int{v.Hidden, 3, v.TemporalPatchSize, v.PatchSize, v.PatchSize}
 }
 
 // visionNorm declares a norm of the vision tower.
@@ -198,20 +237,24 @@ func visionNorm(v VisionSpec, key string, n int) []param {
 }
 
 func blockParams(v VisionSpec) []param {
+	inner := v.Heads * v.HeadDim()
+	qkv := linear("attn.qkv", 3*inner, v.Hidden, byRows)
+	for i := range qkv {
+		qkv[i] = qkv[i].inRuns(inner, inner, inner)
+	}
 	params := concat(
-		visionNorm(v, "norm1", v.Hidden), linear("attn.qkv", 3*v.Hidden, v.Hidden), linear("attn.proj", v.Hidden, v.Hidden),
-		visionNorm(v, "norm2", v.Hidden))
+		visionNorm(v, "norm1", v.Hidden), qkv, linear("attn.proj", v.Hidden, inner, byColumns), visionNorm(v, "norm2", v.Hidden))
 	if v.Gated {
 		var weights, biases []source
 		for _, key := range []string{"mlp.gate_proj", "mlp.up_proj"} {
 			weights = append(weights, source{key: key + ".weight", shape: []int{v.Intermediate, v.Hidden}})
 			biases = append(biases, source{key: key + ".bias", shape: []int{v.Intermediate}})
 		}
-		params = append(params, joined("gate_up.weight", matrix, weights...), joined("gate_up.bias", vector, biases...))
-		return append(params, linear("mlp.down_proj", v.Hidden, v.Intermediate)...)
+		params = append(params, joined("gate_up.weight", matrix, weights...).by(byRows), joined("gate_up.bias", vector, biases...).by(byRows))
+		return append(params, linear("mlp.down_proj", v.Hidden, v.Intermediate, byColumns)...)
 	}
 	first, second := v.feedForwardKeys()
-	return append(params, concat(linear(first, v.Intermediate, v.Hidden), linear(second, v.Hidden, v.Intermediate))...)
+	return append(params, concat(linear(first, v.Intermediate, v.Hidden, byRows), linear(second, v.Hidden, v.Intermediate, byColumns))...)
 }
 
 // feedForwardKeys are the names of the two layers of a block's plain feed-forward network.
@@ -238,5 +281,6 @@ func mergerParams(v VisionSpec, deepstack bool) []param {
 	if deepstack {
 		width = v.MergedDim()
 	}
-	return concat(visionNorm(v, norm, width), linear(first, v.MergedDim(), v.MergedDim()), linear(second, v.OutHidden, v.MergedDim()))
+	inner := v.each(v.MergedDim())
+	return concat(visionNorm(v, norm, width), linear(first, inner, v.MergedDim(), byRows), linear(second, v.OutHidden, inner, byColumns))
 }

@@ -48,34 +48,34 @@ func attentionParams(t TextSpec) []param {
 		{key: "self_attn.k_proj.weight", shape: []int{kv, t.Hidden}},
 		{key: "self_attn.v_proj.weight", shape: []int{kv, t.Hidden}},
 	}
-	params := []param{joined("qkv", matrix, weights...)}
+	params := []param{joined("qkv", matrix, weights...).by(byRows)}
 	if t.QKVBias {
 		params = append(params, joined("qkv.bias", vector,
 			source{key: "self_attn.q_proj.bias", shape: []int{q}},
 			source{key: "self_attn.k_proj.bias", shape: []int{kv}},
-			source{key: "self_attn.v_proj.bias", shape: []int{kv}}))
+			source{key: "self_attn.v_proj.bias", shape: []int{kv}}).by(byRows))
 	}
 	if t.QKNorm {
 		params = append(params, t.norm("self_attn.q_norm.weight", t.HeadDim), t.norm("self_attn.k_norm.weight", t.HeadDim))
 	}
-	return append(params, one(matrix, "self_attn.o_proj.weight", t.Hidden, t.Heads*t.HeadDim))
+	return append(params, one(matrix, "self_attn.o_proj.weight", t.Hidden, t.Heads*t.HeadDim).by(byColumns))
 }
 
 func deltaParams(t TextSpec) []param {
 	d := t.Delta
-	inner := d.ValueHeads * d.ValueDim
+	keys, inner := d.KeyHeads*d.KeyDim, d.ValueHeads*d.ValueDim
 	return []param{
 		joined("in", matrix,
-			source{key: "linear_attn.in_proj_qkv.weight", shape: []int{d.Channels(), t.Hidden}},
-			source{key: "linear_attn.in_proj_z.weight", shape: []int{inner, t.Hidden}}),
+			source{key: "linear_attn.in_proj_qkv.weight", shape: []int{d.Channels(), t.Hidden}, runs: []int{keys, keys, inner}},
+			source{key: "linear_attn.in_proj_z.weight", shape: []int{inner, t.Hidden}}).by(byRows),
 		joined("rates", exact,
 			source{key: "linear_attn.in_proj_b.weight", shape: []int{d.ValueHeads, t.Hidden}},
-			source{key: "linear_attn.in_proj_a.weight", shape: []int{d.ValueHeads, t.Hidden}}),
-		one(exact, "linear_attn.conv1d.weight", d.Channels(), 1, d.Kernel),
-		one(vector, "linear_attn.dt_bias", d.ValueHeads),
-		one(vector, "linear_attn.A_log", d.ValueHeads),
+			source{key: "linear_attn.in_proj_a.weight", shape: []int{d.ValueHeads, t.Hidden}}).by(byRows),
+		one(exact, "linear_attn.conv1d.weight", d.Channels(), 1, d.Kernel).inRuns(keys, keys, inner).by(byRows),
+		one(vector, "linear_attn.dt_bias", d.ValueHeads).by(byRows),
+		one(vector, "linear_attn.A_log", d.ValueHeads).by(byRows),
 		one(vector, "linear_attn.norm.weight", d.ValueDim),
-		one(matrix, "linear_attn.out_proj.weight", t.Hidden, inner),
+		one(matrix, "linear_attn.out_proj.weight", t.Hidden, inner).by(byColumns),
 	}
 }
 
@@ -84,8 +84,8 @@ func feedForward(prefix string, hidden, intermediate int) []param {
 	return []param{
 		joined("gate_up", matrix,
 			source{key: prefix + "gate_proj.weight", shape: []int{intermediate, hidden}},
-			source{key: prefix + "up_proj.weight", shape: []int{intermediate, hidden}}),
-		joined("down", matrix, source{key: prefix + "down_proj.weight", shape: []int{hidden, intermediate}}),
+			source{key: prefix + "up_proj.weight", shape: []int{intermediate, hidden}}).by(byRows),
+		joined("down", matrix, source{key: prefix + "down_proj.weight", shape: []int{hidden, intermediate}}).by(byColumns),
 	}
 }
 
@@ -111,7 +111,12 @@ func expertParams(t TextSpec, expert int) []param {
 func (s Spec) headParams() []param {
 	params := []param{s.Text.norm("model.language_model.norm.weight", s.Text.Hidden)}
 	if !s.Text.Tied {
-		params = append(params, one(matrix, "lm_head.weight", s.Text.VocabSize, s.Text.Hidden))
+		params = append(params, one(matrix, "lm_head.weight", s.Text.VocabSize, s.Text.Hidden).by(byRows))
 	}
 	return params
+}
+
+// embeddingParams declares the table of the tokens.
+func embeddingParams(t TextSpec) []param {
+	return []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden).by(byRows)}
 }

@@ -82,7 +82,7 @@ func (p *prompt) joined(ctx context.Context, made [][]compute.Buffer, j int) (co
 
 // deltaLayer runs a layer with a recurrent state, one stripe after the other, and returns the history and state behind them.
 func (p *prompt) deltaLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
-	m, kind, d := p.m, p.m.Spec.Text.kindAt(layer), p.m.Spec.Text.Delta
+	m, kind, d := p.m, p.m.Spec.Text.kindAt(layer), p.m.local.Text.Delta
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, buffers(left).free())

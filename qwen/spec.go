@@ -105,7 +105,13 @@ type VisionSpec struct {
 	Deepstack []int
 	// OldKeys is true where the tensors have the names of Qwen2 and Qwen2.5 (mlp.fc1, merger.mlp.0).
 	OldKeys bool
+
+	// devices is of how many devices this is the share of one; 0 is one.
+	devices int
 }
+
+// each is one device's share of a size that the devices divide.
+func (v VisionSpec) each(size int) int { return size / max(1, v.devices) }
 
 // windowedAt says whether a block's attention keeps to windows.
 func (v VisionSpec) windowedAt(block int) bool {
@@ -113,7 +119,7 @@ func (v VisionSpec) windowedAt(block int) bool {
 }
 
 // HeadDim is the size of an attention head.
-func (v VisionSpec) HeadDim() int { return v.Hidden / v.Heads }
+func (v VisionSpec) HeadDim() int { return v.each(v.Hidden) / v.Heads }
 
 // PatchDim is the number of values of a patch: channels × frames × height × width.
 func (v VisionSpec) PatchDim() int { return 3 * v.TemporalPatchSize * v.PatchSize * v.PatchSize }

@@ -12,11 +12,11 @@ import (
 
 // embedGraph looks up token embeddings: int32 [rows] → [rows, hidden].
 func (m *Model) embedGraph(rows int) func(b *program.Builder) []*Node {
-	t := m.Spec.Text
+	t := m.local.Text
 	return func(b *program.Builder) []*Node {
 		ids := b.Input("ids", dtypes.Int32, rows)
-		p := m.declare(b, []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden)})
-		return []*Node{nn.Lookup(p["embed_tokens.weight"], ids)}
+		p := m.declare(b, embeddingParams(t))
+		return []*Node{program.Sum(m.lookup(b, p["embed_tokens.weight"], ids, t.VocabSize))}
 	}
 }
 
@@ -40,7 +40,7 @@ func (m *Model) visualGraph(rows, visual int, add bool) func(b *program.Builder)
 // project computes the rotated queries and keys, and the values, of a layer for x [rows, hidden], and, where the generation
 // has one, the gate of what the queries will read, [rows, heads·headDim].
 func (m *Model) project(p params, x, cos, sin *Node) (q, k, v, gate *Node) {
-	t := m.Spec.Text
+	t := m.local.Text
 	rows := x.Shape().Dim(0)
 	qkv := nn.Dense(m.runtime.Traits, nn.RMSNorm(x, p.vector("input_layernorm.weight"), t.NormEps), p["qkv"], p.vector("qkv.bias"))
 	wide := t.Heads
@@ -68,16 +68,16 @@ func (m *Model) attended(p params, x, attention, gate *Node) *Node {
 	if gate != nil {
 		attention = Mul(attention, Sigmoid(gate))
 	}
-	return Add(x, nn.Dense(m.runtime.Traits, attention, p["self_attn.o_proj.weight"], nil))
+	return Add(x, program.Sum(nn.Dense(m.runtime.Traits, attention, p["self_attn.o_proj.weight"], nil)))
 }
 
 // feedForward ends a layer: it adds the feed-forward network to the residual x and returns it. Where the layer has experts it
 // returns x, the input of the experts and the router's scores [rows, experts], for [Model.mix] to go on with.
 func (m *Model) feedForward(p params, x *Node, kind layerKind) []*Node {
-	t, traits := m.Spec.Text, m.runtime.Traits
+	t, traits := m.local.Text, m.runtime.Traits
 	h := nn.RMSNorm(x, p.vector("post_attention_layernorm.weight"), t.NormEps)
 	network := func() *Node {
-		return nn.Dense(traits, nn.SwiGLU(nn.Dense(traits, h, p["gate_up"], nil)), p["down"], nil)
+		return program.Sum(nn.Dense(traits, nn.SwiGLU(nn.Dense(traits, h, p["gate_up"], nil)), p["down"], nil))
 	}
 	if !kind.sparse {
 		return []*Node{Add(x, network())}
@@ -91,7 +91,7 @@ func (m *Model) feedForward(p params, x *Node, kind layerKind) []*Node {
 // projectGraph is the first half of a layer over a stripe of a prompt, x [rows, hidden]: its queries [heads, rows, headDim], keys
 // and values [kvHeads, rows, headDim], and the gate where there is one.
 func (m *Model) projectGraph(rows int, kind layerKind) func(b *program.Builder) []*Node {
-	t := m.Spec.Text
+	t := m.local.Text
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, t.Hidden)
 		cos := b.Input("cos", dtypes.Float32, rows, t.RotaryDim/2)
@@ -109,7 +109,7 @@ func (m *Model) projectGraph(rows int, kind layerKind) func(b *program.Builder) 
 // [kvHeads, keys, headDim] up to there → x as feedForward returns it. Rows behind the prompt are padding, which no real row
 // sees.
 func (m *Model) attendGraph(rows, to, keys int, kind layerKind) func(b *program.Builder) []*Node {
-	t := m.Spec.Text
+	t := m.local.Text
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, t.Hidden)
 		q := b.Input("q", dtypes.Float32, t.Heads, rows, t.HeadDim)
@@ -129,7 +129,7 @@ func (m *Model) attendGraph(rows, to, keys int, kind layerKind) func(b *program.
 // of which length (int32 [slots]) rows are real. It returns x as feedForward does and, where the host writes the cache, the
 // new keys and values [slots, kvHeads, headDim]; else the cache itself, with the new rows in it.
 func (m *Model) stepGraph(slots, capacity int, kind layerKind) func(b *program.Builder) []*Node {
-	t := m.Spec.Text
+	t := m.local.Text
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, slots, t.Hidden)
 		cos := b.Input("cos", dtypes.Float32, slots, t.RotaryDim/2)
@@ -164,7 +164,7 @@ func writeRows(cache, rows, length *Node) *Node {
 
 // storeGraph writes a prompt's keys or values [kvHeads, rows, headDim] into a slot of a cache on the device.
 func (m *Model) storeGraph(slots, capacity, rows int) func(b *program.Builder) []*Node {
-	t := m.Spec.Text
+	t := m.local.Text
 	return func(b *program.Builder) []*Node {
 		cache := b.Input("cache", dtypes.Float32, slots, t.KVHeads, capacity, t.HeadDim)
 		fresh := b.Input("rows", dtypes.Float32, t.KVHeads, rows, t.HeadDim)
@@ -186,14 +186,14 @@ func (m *Model) rowGraph(rows int) func(b *program.Builder) []*Node {
 
 // logits applies the last norm and the output matrix: [rows, hidden] → [rows, vocab].
 func (m *Model) logits(b *program.Builder, x *Node) *Node {
-	t := m.Spec.Text
-	p := m.declare(b, m.Spec.headParams())
+	t := m.local.Text
+	p := m.declare(b, m.local.headParams())
 	x = nn.RMSNorm(x, p.vector("model.language_model.norm.weight"), t.NormEps)
 	w := p["lm_head.weight"]
 	if w == nil { // it is the embedding
-		w = m.declare(b, []param{one(matrix, "embed_tokens.weight", t.VocabSize, t.Hidden)})["embed_tokens.weight"]
+		w = m.declare(b, embeddingParams(t))["embed_tokens.weight"]
 	}
-	return nn.Dense(m.runtime.Traits, x, w, nil)
+	return m.together(b, nn.Dense(m.runtime.Traits, x, w, nil))
 }
 
 // logitsGraph is the output layer: [rows, hidden] → [rows, vocab].

@@ -46,6 +46,15 @@ func (m *Model) dense(p params, key string, x *Node) *Node {
 	return nn.Dense(m.runtime.Traits, x, p[key+".weight"], p.vector(key+".bias"))
 }
 
+// denseSum applies one whose columns are divided among the devices, to what each of them has for its own.
+func (m *Model) denseSum(p params, key string, x *Node) *Node {
+	y := program.Sum(nn.Dense(m.runtime.Traits, x, p[key+".weight"], nil))
+	if bias := p.vector(key + ".bias"); bias != nil {
+		y = Add(y, ExpandAxes(bias, 0))
+	}
+	return y
+}
+
 // visionNorm applies the norm of that key.
 func (m *Model) visionNorm(p params, key string, x *Node) *Node {
 	if m.Spec.Vision.RMSNorm {
@@ -57,25 +66,26 @@ func (m *Model) visionNorm(p params, key string, x *Node) *Node {
 // patchGraph embeds patches [rows, channels·frames·height·width] and adds their interpolated positions, where the generation
 // has any → [rows, hidden].
 func (m *Model) patchGraph(rows int) func(b *program.Builder) []*Node {
-	v := m.Spec.Vision
+	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
 		pixels := b.Input("pixels", dtypes.Float32, rows, v.PatchDim())
 		if v.PositionSide == 0 {
-			return []*Node{m.dense(m.declare(b, patchParams(v)), "patch_embed.proj", pixels)}
+			return []*Node{m.denseSum(m.declare(b, patchParams(v)), "patch_embed.proj", m.ownColumns(b, pixels))}
 		}
 		index := b.Input("index", dtypes.Int32, rows, 4)
 		weight := b.Input("weight", dtypes.Float32, rows, 4)
 		p := m.declare(b, patchParams(v))
-		x := m.dense(p, "patch_embed.proj", pixels)
-		taps := Reshape(nn.Lookup(p["pos_embed.weight"], Reshape(index, rows*4)), rows, 4, v.Hidden)
-		return []*Node{Add(x, ReduceSum(Mul(taps, ExpandAxes(weight, -1)), 1))}
+		x := m.denseSum(p, "patch_embed.proj", m.ownColumns(b, pixels))
+		positions := v.each(v.PositionSide * v.PositionSide)
+		taps := Reshape(m.lookup(b, p["pos_embed.weight"], Reshape(index, rows*4), positions), rows, 4, v.Hidden)
+		return []*Node{Add(x, program.Sum(ReduceSum(Mul(taps, ExpandAxes(weight, -1)), 1)))}
 	}
 }
 
 // blockGraph is one transformer block over rows of patches: all of an image, or, windowed, whole windows of one. Where there is
 // padding among the keys a bias hides it.
 func (m *Model) blockGraph(rows int, windowed, padded bool) func(b *program.Builder) []*Node {
-	v := m.Spec.Vision
+	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
 		cos := b.Input("cos", dtypes.Float32, rows, v.HeadDim()/2)
@@ -102,7 +112,7 @@ func optional(b *program.Builder, needed bool, name string, dims ...int) *Node {
 // headsGraph is the first half of a block for a stripe of an image's patches, [rows, hidden]: its queries, keys and values,
 // [heads, rows, headDim] each.
 func (m *Model) headsGraph(rows int) func(b *program.Builder) []*Node {
-	v := m.Spec.Vision
+	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
 		cos := b.Input("cos", dtypes.Float32, rows, v.HeadDim()/2)
@@ -114,7 +124,7 @@ func (m *Model) headsGraph(rows int) func(b *program.Builder) []*Node {
 
 // restGraph is the second half of a block for a stripe: its queries against the keys and values of all patches.
 func (m *Model) restGraph(rows, keys int, padded bool) func(b *program.Builder) []*Node {
-	v := m.Spec.Vision
+	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
 		q := b.Input("q", dtypes.Float32, v.Heads, rows, v.HeadDim())
@@ -138,7 +148,7 @@ func joinGraph(axis int, parts [][]int) func(b *program.Builder) []*Node {
 }
 
 func (m *Model) blockHeads(p params, x, cos, sin *Node) (q, k, values *Node) {
-	v := m.Spec.Vision
+	v := m.local.Vision
 	rows := x.Shape().Dim(0)
 	qkv := Reshape(m.dense(p, "attn.qkv", m.visionNorm(p, "norm1", x)), rows, 3, v.Heads, v.HeadDim())
 	part := func(i int) *Node { return Squeeze(Slice(qkv, AxisRange(), AxisElem(i)), 1) } // [rows, heads, headDim]
@@ -147,24 +157,24 @@ func (m *Model) blockHeads(p params, x, cos, sin *Node) (q, k, values *Node) {
 
 // blockRest adds the attention's output and the feed-forward network to the residual x.
 func (m *Model) blockRest(p params, x, attention *Node) *Node {
-	v := m.Spec.Vision
-	x = Add(x, m.dense(p, "attn.proj", attention))
+	v := m.local.Vision
+	x = Add(x, m.denseSum(p, "attn.proj", attention))
 	h := m.visionNorm(p, "norm2", x)
 	act := activations[v.Activation]
 	if v.Gated {
 		h = m.dense(p, "gate_up", h)
 		gate, up := Slice(h, AxisRange(), AxisRange(0, v.Intermediate)), Slice(h, AxisRange(), AxisRange(v.Intermediate))
-		return Add(x, m.dense(p, "mlp.down_proj", Mul(act(gate), up)))
+		return Add(x, m.denseSum(p, "mlp.down_proj", Mul(act(gate), up)))
 	}
 	first, second := v.feedForwardKeys()
-	return Add(x, m.dense(p, second, act(m.dense(p, first, h))))
+	return Add(x, m.denseSum(p, second, act(m.dense(p, first, h))))
 }
 
 // mergerGraph turns the merge×merge patches of each visual token into one row of the text tower's width:
 // [rows, hidden] → [rows/merge², outHidden]. The last merger normalizes each patch, those of deepstack all patches of a
 // token together.
 func (m *Model) mergerGraph(rows int, deepstack bool) func(b *program.Builder) []*Node {
-	v := m.Spec.Vision
+	v := m.local.Vision
 	tokens := rows / (v.MergeSize * v.MergeSize)
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
@@ -174,6 +184,6 @@ func (m *Model) mergerGraph(rows int, deepstack bool) func(b *program.Builder) [
 		p := m.declare(b, mergerParams(v, deepstack))
 		norm, first, second := v.mergerKeys()
 		x = Reshape(m.visionNorm(p, norm, x), tokens, v.MergedDim())
-		return []*Node{m.dense(p, second, nn.GELU(m.dense(p, first, x)))}
+		return []*Node{m.denseSum(p, second, nn.GELU(m.dense(p, first, x)))}
 	}
 }

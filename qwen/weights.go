@@ -1,16 +1,12 @@
 package qwen
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"unsafe"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 
 	"github.com/omnidocs/omnidocs/internal/checkpoint"
 )
@@ -128,114 +124,4 @@ func checkWeights(s Spec, c *checkpoint.Checkpoint) error {
 	slices.Sort(e.Shape)
 	slices.Sort(e.Type)
 	return &e
-}
-
-// loader reads parameters onto the device, one buffer at a time: nothing is in memory twice for longer than its own reading.
-type loader struct {
-	backend compute.Backend
-	file    weightFile
-	dtype   dtypes.DType // of matrices
-	limit   int          // of a buffer's elements
-}
-
-func (l loader) load(ctx context.Context, groups []group, progress func(done, total int64)) (weights, error) {
-	var done, total int64
-	for _, g := range groups {
-		for _, p := range g.params {
-			total += int64(elements(p.dims()))
-		}
-	}
-	w := weights{}
-	for _, g := range groups {
-		for _, p := range g.params {
-			for _, parts := range p.buffers(l.limit) {
-				made, err := l.buffers(ctx, g, p, parts)
-				w[g.name] = append(w[g.name], made...)
-				if err != nil {
-					return nil, errors.Join(fmt.Errorf("load %s%s: %w", g.prefix, p.name, err), w.finalize())
-				}
-			}
-			done += int64(elements(p.dims()))
-			if progress != nil {
-				progress(done, total)
-			}
-		}
-	}
-	return w, nil
-}
-
-// buffers reads parts of a parameter into a buffer, or, of a matrix in int8, into one with the numbers and one with the scales.
-func (l loader) buffers(ctx context.Context, g group, p param, parts []part) ([]compute.Buffer, error) {
-	shape := p.shape(parts, l.dtype)
-	if shape.DType == dtypes.Int8 {
-		return l.quantized(ctx, g, parts, shape)
-	}
-	b, err := l.buffer(shape, func(flat any) error { return l.fill(ctx, g, p, parts, flat) })
-	if err != nil {
-		return nil, err
-	}
-	return []compute.Buffer{b}, nil
-}
-
-// buffer makes a buffer and has it filled, in place where the backend allows it.
-func (l loader) buffer(shape shapes.Shape, fill func(flat any) error) (compute.Buffer, error) {
-	if !l.backend.HasSharedBuffers() {
-		flat := dtypes.MakeAnySlice(shape.DType, shape.Size())
-		if err := fill(flat); err != nil {
-			return nil, err
-		}
-		return l.backend.BufferFromFlatData(0, flat, shape)
-	}
-	buffer, flat, err := l.backend.NewSharedBuffer(0, shape)
-	if err != nil {
-		return nil, err
-	}
-	if err := fill(flat); err != nil {
-		return nil, errors.Join(err, buffer.Finalize())
-	}
-	return buffer, nil
-}
-
-func (l loader) fill(ctx context.Context, g group, p param, parts []part, flat any) error {
-	if flat, ok := flat.([]float32); ok {
-		err := fillParts(ctx, l.file.Checkpoint, g, parts, flat, l.file.ReadFloat32)
-		for i := range flat {
-			flat[i] += p.offset
-		}
-		return err
-	}
-	bits, read, err := l.halfBits(flat)
-	if err != nil {
-		return err
-	}
-	return fillParts(ctx, l.file.Checkpoint, g, parts, bits, read)
-}
-
-type readFunc[T uint16 | float32] func(ctx context.Context, name string, dst []T, opts checkpoint.ReadOptions) error
-
-// fillParts reads parts of sources into flat, one after the other.
-func fillParts[T uint16 | float32](ctx context.Context, c *checkpoint.Checkpoint, g group, parts []part, flat []T, read readFunc[T]) error {
-	for _, p := range parts {
-		at, _, _ := locate(c, g.prefix, p.source) // checkWeights has found it
-		n := (p.to - p.from) * elements(p.source.shape) / p.source.shape[0]
-		if err := readRows(ctx, at, p, flat[:n], read); err != nil {
-			return err
-		}
-		flat = flat[n:]
-	}
-	return nil
-}
-
-// halfBits views a slice of a 16-bit float type as its bits, with the reader that converts to it.
-func (l loader) halfBits(flat any) ([]uint16, readFunc[uint16], error) {
-	bytes := dtypes.UnsafeByteSliceFromAny(flat)
-	bits := unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(bytes))), len(bytes)/2)
-	switch l.dtype {
-	case dtypes.BFloat16:
-		return bits, l.file.ReadBFloat16, nil
-	case dtypes.Float16:
-		return bits, l.file.ReadFloat16, nil
-	default:
-		return nil, nil, fmt.Errorf("dtype %s: %w for weights", l.dtype, ErrUnsupported)
-	}
 }

@@ -2,7 +2,6 @@ package qwen
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"runtime"
 	"sync"
@@ -12,32 +11,30 @@ import (
 	"github.com/gomlx/compute/shapes"
 )
 
-// quantizeChunk is how many float32 numbers are in memory on their way to int8.
-const quantizeChunk = 1 << 20
-
-// quantized reads parts of a matrix and rounds each row to int8 with a scale of its own, which puts its largest number at 127.
-func (l loader) quantized(ctx context.Context, g group, parts []part, shape shapes.Shape) (made []compute.Buffer, err error) {
-	rows, in := shape.Dim(0), shape.Dim(1)
-	scales := make([]float32, rows)
-	numbers, err := l.buffer(shape, func(flat any) error {
-		dst, ok := flat.([]int8)
-		if !ok {
-			return fmt.Errorf("an int8 buffer is seen as %T", flat)
+// quantized reads parts of a matrix into n buffers and rounds each row of each to int8 with a scale of its own, which puts its largest
+// number at 127.
+func (l loader) quantized(ctx context.Context, g group, readings []reading, n int, shape shapes.Shape) (made []compute.Buffer, err error) {
+	rows, width := shape.Dim(0), shape.Dim(1)
+	scales := make([][]float32, n)
+	for i := range scales {
+		scales[i] = make([]float32, rows)
+	}
+	numbers, err := l.buffer(shape, n, func(flats []any) error {
+		dst, err := flatsOf[int8](flats)
+		if err != nil {
+			return err
 		}
-		row := 0
-		for _, p := range parts {
-			step := max(1, quantizeChunk/in)
-			chunk := make([]float32, step*in)
-			for from := p.from; from < p.to; from += step {
-				run := part{p.source, from, min(from+step, p.to)}
-				n := run.to - run.from
-				if err := fillParts(ctx, l.file.Checkpoint, g, []part{run}, chunk[:n*in], l.file.ReadFloat32); err != nil {
-					return err
-				}
-				eachRow(n, func(i int) {
-					scales[row+i] = quantizeRow(dst[(row+i)*in:(row+i+1)*in], chunk[i*in:(i+1)*in])
+		for _, r := range readings {
+			err := chunks(ctx, l.file.Checkpoint, g, r.parts, l.file.ReadFloat32, func(rows []float32, first, in int) {
+				eachRow(len(rows)/in, func(i int) {
+					for _, w := range r.into {
+						at := first + i
+						scales[w.buffer][at] = quantizeRow(dst[w.buffer][at*width:][:width], rows[i*in+w.left:i*in+w.right])
+					}
 				})
-				row += n
+			})
+			if err != nil {
+				return err
 			}
 		}
 		return nil
@@ -45,13 +42,12 @@ func (l loader) quantized(ctx context.Context, g group, parts []part, shape shap
 	if err != nil {
 		return nil, err
 	}
-	b, err := l.buffer(shapes.Make(dtypes.Float32, rows), func(flat any) error {
-		dst, ok := flat.([]float32)
-		if !ok {
-			return fmt.Errorf("a float32 buffer is seen as %T", flat)
+	b, err := l.buffer(shapes.Make(dtypes.Float32, rows), n, func(flats []any) error {
+		dst, err := flatsOf[float32](flats)
+		for i := range dst {
+			copy(dst[i], scales[i])
 		}
-		copy(dst, scales)
-		return nil
+		return err
 	})
 	if err != nil {
 		return []compute.Buffer{numbers}, err
