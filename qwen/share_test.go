@@ -60,6 +60,9 @@ func requireHalf(t *testing.T, r qwen.Runtime, fsys fs.FS, dtype dtypes.DType, p
 func TestShares(t *testing.T) {
 	r := spread(t, 2)
 	for golden := range goldens {
+		if golden == "qwen3_5_long" { // a layer of each of its kinds is in qwen3_5_moe, and what it writes in TestSlotsOfShares
+			continue
+		}
 		t.Run(golden, func(t *testing.T) {
 			r := r
 			if golden == "qwen2_vl" { // stripes, whose keys and values are joined
@@ -116,14 +119,13 @@ func TestSlotsOfShares(t *testing.T) {
 	require.NoError(t, w.cache.Rewind(ctx, mark))
 	w.tokens[1], w.written[1] = at, w.written[1][:n]
 	w.step()
-	require.NoError(t, w.cache.Fit(ctx, []int{1, -1, 0}))
-	w.written = [][]int32{w.written[1], nil, w.written[0]}
-	w.tokens, w.active = []int32{w.tokens[1], 0, w.tokens[0]}, []bool{true, false, true}
+	require.NoError(t, w.cache.Fit(ctx, []int{1, 0}))
+	w.written, w.tokens = [][]int32{w.written[1], w.written[0]}, []int32{w.tokens[1], w.tokens[0]}
 	for len(w.written[0]) < len(w.want) {
 		w.step()
 	}
 	require.Equal(t, w.want, w.written[0])
-	require.Equal(t, w.want, w.written[2][:len(w.want)])
+	require.Equal(t, w.want, w.written[1][:len(w.want)])
 }
 
 // fourHeads is a checkpoint whose heads four devices divide: a golden one with twice the heads of keys and values, and heads of half
