@@ -98,7 +98,7 @@ func fieldNames(prefix string, of reflect.Type) []string {
 	for _, f := range reflect.VisibleFields(of) {
 		if f.Type.Kind() == reflect.Struct {
 			names = append(names, fieldNames(prefix+f.Name+".", f.Type)...)
-		} else {
+		} else if f.IsExported() { // others are not of the configuration: see Spec.share
 			names = append(names, prefix+f.Name)
 		}
 	}
