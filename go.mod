@@ -3,6 +3,7 @@ module github.com/omnidocs/omnidocs
 go 1.26.5
 
 require (
+	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/dlclark/regexp2 v1.12.0
 	github.com/gofrs/flock v0.13.0
 	github.com/gomlx/compute v0.1.6
