@@ -76,6 +76,8 @@ type Output struct {
 	Finish FinishReason
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens, VisualTokens int
+	// CompletionTokens counts the tokens of an answer by a model that runs elsewhere and names none in Tokens.
+	CompletionTokens int
 	// Timings says where the time went.
 	Timings Timings
 }

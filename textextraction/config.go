@@ -21,7 +21,8 @@ const (
 	TinyModel = "omnidocs/tiny"
 )
 
-// Config says which model an extractor runs, and where: a [QwenTextPyTorchConfig] or a [QwenTextVLLMConfig].
+// Config says which model an extractor runs, and where: a [QwenTextPyTorchConfig], a [QwenTextVLLMConfig] or a
+// [QwenTextAPIConfig].
 type Config interface {
 	// check returns the config's part in every call, defaults filled in, or every fault of it.
 	check() (settings, error)

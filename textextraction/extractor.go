@@ -165,7 +165,7 @@ func (x *QwenTextExtractor) read(ctx context.Context, pages []*page, done func()
 func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Output, err error) {
 	if err != nil {
 		var interrupted bool
-		if interrupted, p.err = callError(ctx, err); !interrupted || len(out.Tokens) == 0 {
+		if interrupted, p.err = callError(ctx, err); !interrupted || len(out.Tokens) == 0 && out.Text == "" {
 			return
 		}
 		out.Finish = FinishCanceled
@@ -176,7 +176,7 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	r.ImageWidth, r.ImageHeight = width, height
 	r.ModelName, r.Revision = info.Model, info.Revision
 	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop
-	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, len(out.Tokens)
+	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, max(len(out.Tokens), out.CompletionTokens)
 	r.score(out.Offsets, out.LogProbs)
 	r.Timings = Timings(out.Timings)
 	r.Device, r.DType = info.Device, info.DType

@@ -54,6 +54,22 @@ type Request struct {
 	Stop        []string       `json:"stop,omitempty"`
 	Stream      bool           `json:"stream,omitzero"`
 	StreamUsage *streamOptions `json:"stream_options,omitempty"`
+	// Extra are fields of the server's own.
+	Extra map[string]json.RawMessage `json:"-"`
+}
+
+// MarshalJSON writes the extra fields beside the others.
+func (r Request) MarshalJSON() ([]byte, error) {
+	type plain Request // without this method
+	data, err := json.Marshal(plain(r))
+	if err != nil || len(r.Extra) == 0 {
+		return data, err
+	}
+	extra, err := json.Marshal(r.Extra)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(data[:len(data)-1], ','), extra[1:]...), nil
 }
 
 type streamOptions struct {
