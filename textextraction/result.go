@@ -61,7 +61,7 @@ type ExtractResult struct {
 	// CompletionTokens counts the tokens of RawOutput.
 	CompletionTokens int `json:"completion_tokens"`
 	// Timings says where the time went.
-	Timings Timings `json:"timings"`
+	Timings Timings `json:"timings,omitzero"`
 	// Device is what the page ran on, for example "go", "xla:cpu" or "cuda".
 	Device string `json:"device,omitzero"`
 	// DType is the type of the weights that it ran with, for example "bfloat16".
