@@ -4,8 +4,6 @@ import (
 	"context"
 	"image"
 	"iter"
-
-	"github.com/omnidocs/omnidocs/backend"
 )
 
 // BatchOptions are the choices of a batch. The zero value is that of [Options] for every page, and tells nobody of its
@@ -24,29 +22,48 @@ type BatchOptions struct {
 // they are yielded in the order of the source, up to as many more wait for that. No others are held in memory. See
 // [TextExtractor].
 func (x *QwenTextExtractor) Batch(ctx context.Context, pages iter.Seq2[image.Image, error], opts BatchOptions) iter.Seq2[*ExtractResult, error] {
+	return batchReader{read: x.ExtractWith, ended: x.ended, together: x.settings.batchSize}.pages(ctx, pages, opts)
+}
+
+// batchReader reads batches for an extractor.
+type batchReader struct {
+	read     func(ctx context.Context, img image.Image, opts Options) (*ExtractResult, error)
+	ended    func(ctx context.Context) error // why no page can be read any more, or nil
+	together int                             // pages
+}
+
+// window is how many pages a batch holds: one that is read alone, or as many again as are read together.
+func (r batchReader) window() int {
+	if r.together == 1 {
+		return 1
+	}
+	return 2 * r.together
+}
+
+func (r batchReader) pages(ctx context.Context, pages iter.Seq2[image.Image, error], opts BatchOptions) iter.Seq2[*ExtractResult, error] {
 	return func(yield func(*ExtractResult, error) bool) {
 		readCtx, cancel := context.WithCancel(ctx)
-		b := batch{x: x, opts: opts, ended: make(chan *page)}
+		b := batch{batchReader: r, opts: opts, ends: make(chan *batchPage)}
 		defer func() { // when the consumer has left
 			cancel()
 			b.wait()
 		}()
 		for img, err := range pages {
-			p := b.add(ctx, readCtx, img, err)
-			if ended := x.ended(ctx); ended != nil {
+			p := b.add(readCtx, img, err)
+			if ended := r.ended(ctx); ended != nil {
 				b.wait()
 				if p.result == nil {
 					_, p.err = callError(ctx, ended)
 				}
 				break
 			}
-			for len(b.window) >= x.settings.window() {
+			for len(b.held) >= r.window() {
 				if !b.yield(yield) {
 					return
 				}
 			}
 		}
-		for len(b.window) > 0 {
+		for len(b.held) > 0 {
 			if !b.yield(yield) {
 				return
 			}
@@ -54,56 +71,49 @@ func (x *QwenTextExtractor) Batch(ctx context.Context, pages iter.Seq2[image.Ima
 	}
 }
 
-// window is how many pages a batch holds: one that is read alone, or as many again as are read together.
-func (s settings) window() int {
-	if s.batchSize == 1 {
-		return 1
-	}
-	return 2 * s.batchSize
-}
-
 // batch is one range over a batch.
 type batch struct {
-	x       *QwenTextExtractor
+	batchReader
 	opts    BatchOptions
-	window  []*page    // in the order of the source
-	ended   chan *page // those that are read, as they end
+	held    []*batchPage    // in the order of the source
+	ends    chan *batchPage // those that are read, as they end
 	reading int
 	yielded int
 	done    int
 }
 
-// add puts a page into the window, and reads it, once there is room for it.
-func (b *batch) add(ctx, readCtx context.Context, img image.Image, err error) *page {
-	p := &page{img: img}
+// batchPage is a page of a batch.
+type batchPage struct {
+	result *ExtractResult
+	err    error
+	ended  bool // it has been read
+}
+
+// add takes a page in, and reads it, once there is room for it.
+func (b *batch) add(ctx context.Context, img image.Image, err error) *batchPage {
+	p := &batchPage{err: err}
+	b.held = append(b.held, p)
 	if err != nil {
-		p.err = err
-	} else {
-		p.request, p.opts, p.err = b.x.request(ctx, img, b.opts.Options)
-	}
-	b.window = append(b.window, p)
-	if p.err != nil {
 		p.ended = true
 		b.progress()
 		return p
 	}
-	for b.reading >= b.x.settings.batchSize {
+	for b.reading >= b.together {
 		b.next()
 	}
 	b.reading++
 	go func() {
-		b.x.read(readCtx, []*page{p}, func() {})
-		b.ended <- p
+		p.result, p.err = b.read(ctx, img, b.opts.Options)
+		b.ends <- p
 	}()
 	return p
 }
 
 // next waits until one of the pages has been read.
 func (b *batch) next() {
-	p := <-b.ended
+	p := <-b.ends
 	p.ended = true
 	b.reading--
-	p.img, p.request = nil, backend.Request{} // no need to hold the image until it is yielded
 	b.progress()
 }
 
@@ -114,13 +124,13 @@ func (b *batch) wait() {
 	}
 }
 
-// yield yields the first page of the window. It returns false when no more is wanted.
+// yield yields the first page that is held. It returns false when no more is wanted.
 func (b *batch) yield(yield func(*ExtractResult, error) bool) bool {
-	p := b.window[0]
+	p := b.held[0]
 	for !p.ended {
 		b.next()
 	}
-	b.window = b.window[1:]
+	b.held = b.held[1:]
 	err := p.err
 	if err != nil {
 		err = &PageError{Index: b.yielded, Err: err}

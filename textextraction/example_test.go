@@ -230,3 +230,32 @@ func ExamplePreset() {
 	fmt.Println(res.Content, res.FinishReason)
 	// Output: The door was open stop
 }
+
+// Two models in this process and one behind a server, as one extractor.
+func ExampleNewPoolOf() {
+	ctx := context.Background()
+	gpu, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextVLLMConfig{Device: "cuda", MaxNumSeqs: 32})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextAPIConfig{
+		Model: "Qwen/Qwen3-VL-8B-Instruct", APIBase: "http://gpu-2:8000/v1",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := textextraction.NewPoolOf(textextraction.PoolOptions{},
+		textextraction.Worker{Name: "here", Extractor: gpu, MaxInFlight: 64},
+		textextraction.Worker{Name: "gpu-2", Extractor: server, MaxInFlight: 32})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close() // the workers too
+	for res, err := range pool.Batch(ctx, textextraction.Files(ctx, "a.png", "b.png"), textextraction.BatchOptions{}) {
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(res.Worker, res.WordCount)
+	}
+}

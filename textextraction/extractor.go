@@ -97,7 +97,6 @@ type page struct {
 	request backend.Request
 	result  *ExtractResult
 	err     error
-	ended   bool // in a batch: it has been read
 }
 
 // request makes what the engine takes of an image and the options for it.

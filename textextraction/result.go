@@ -67,6 +67,9 @@ type ExtractResult struct {
 	// DType is the type of the weights that it ran with, for example "bfloat16".
 	DType string `json:"dtype,omitzero"`
 
+	// Worker is who read the page, where a [Pool] has several.
+	Worker string `json:"worker,omitzero"`
+
 	// FrontMatter is what the model said of the page, where its preset has front matter; otherwise nil.
 	FrontMatter *FrontMatter `json:"front_matter,omitempty"`
 	// Blocks are the parts of the page in the order of reading, where the preset's parser has them.
