@@ -23,6 +23,8 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.Traits.HalfAttention, r.Traits.Int8Dot = true, true
 	default:
 		r.StripeLimit, r.StripeRows = 1<<14, 1<<13 // a call costs more than memory does
+		r.Traits.HalfAttention, r.Traits.Flash, r.Traits.HalfInt8 = true, true, true
+		r.HalfCache = true
 	}
 	return r
 }

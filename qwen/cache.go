@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 )
 
 // ErrContextLength is wrapped by the error of a prompt that does not fit the context.
@@ -120,6 +121,14 @@ func roundCapacity(tokens int) int {
 		step *= 2
 	}
 	return (tokens + step - 1) / step * step
+}
+
+// cacheType is the type of a cache's keys and values.
+func (m *Model) cacheType() dtypes.DType {
+	if m.runtime.HalfCache && !m.runtime.HostCache && m.runtime.Traits.HalfAttention {
+		return dtypes.BFloat16
+	}
+	return dtypes.Float32
 }
 
 // grow gives one layer more capacity and keeps what is in it: no more than one layer is in memory twice.

@@ -64,7 +64,7 @@ func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity in
 			kept.kept[i], kept.host[i], err = c.fitHost(old.host[i], from, capacity)
 		case old.kept[i] == nil:
 			t := c.m.local.Text
-			kept.kept[i], err = c.m.upload(make([]float32, len(from)*t.KVHeads*capacity*t.HeadDim), len(from), t.KVHeads, capacity, t.HeadDim)
+			kept.kept[i], err = c.m.zeros(ctx, shapes.Make(c.m.cacheType(), len(from), t.KVHeads, capacity, t.HeadDim))
 		default:
 			name := fmt.Sprintf("fit %d %d %d %d", c.slots, len(from), c.capacity, capacity)
 			kept.kept[i], err = c.fitDevice(ctx, name, c.m.fitGraph(c.slots, len(from), c.capacity, capacity), old.kept[i], from)
@@ -133,7 +133,7 @@ func (c *Cache) fitDevice(ctx context.Context, name string, build func(b *progra
 func (m *Model) fitGraph(slots, fresh, from, to int) func(b *program.Builder) []*Node {
 	t := m.local.Text
 	return func(b *program.Builder) []*Node {
-		all := b.Input("all", dtypes.Float32, slots, t.KVHeads, from, t.HeadDim)
+		all := b.Input("all", m.cacheType(), slots, t.KVHeads, from, t.HeadDim)
 		index := b.Input("index", dtypes.Int32, fresh)
 		if to < from {
 			all = Slice(all, AxisRange(), AxisRange(), AxisRange(0, to))

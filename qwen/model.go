@@ -38,6 +38,9 @@ type Runtime struct {
 	ExactShapes bool
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
+	// HalfCache keeps the keys and values of the cache in bfloat16 where the host does not write them and attention is in that type
+	// anyhow (Traits.HalfAttention): half the memory, and on GPUs, which read all of it a token, half the time.
+	HalfCache bool
 	// MatrixElements, if not 0, bounds the elements of a buffer with a matrix: larger ones are held in several. The pure-Go
 	// backend reads small ones three times faster where few rows are multiplied with them.
 	MatrixElements int
@@ -196,6 +199,17 @@ func (m *Model) run(ctx context.Context, name string, build func(b *program.Buil
 // upload copies numbers to the device, or, the same, to each of several.
 func (m *Model) upload(flat any, dims ...int) (compute.Buffer, error) {
 	return m.mesh.Upload(flat, shapes.Make(dtypes.FromGoType(reflect.TypeOf(flat).Elem()), dims...))
+}
+
+// zeros makes a buffer of zeros, on the device itself.
+func (m *Model) zeros(ctx context.Context, shape shapes.Shape) (compute.Buffer, error) {
+	out, err := m.run(ctx, "zeros "+shape.String(), func(b *program.Builder) []*graph.Node {
+		return []*graph.Node{graph.Zeros(b.G, shape)}
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
 }
 
 // buffers are device buffers that live for the length of a call.

@@ -2,6 +2,7 @@ package qwen
 
 import (
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/omnidocs/omnidocs/internal/nn"
@@ -135,43 +136,55 @@ func (m *Model) stepGraph(slots, capacity int, kind layerKind) func(b *program.B
 		cos := b.Input("cos", dtypes.Float32, slots, t.RotaryDim/2)
 		sin := b.Input("sin", dtypes.Float32, slots, t.RotaryDim/2)
 		length := b.Input("length", dtypes.Int32, slots)
-		keys := b.Input("keys", dtypes.Float32, slots, t.KVHeads, capacity, t.HeadDim)
-		values := b.Input("values", dtypes.Float32, slots, t.KVHeads, capacity, t.HeadDim)
+		keys := b.Input("keys", m.cacheType(), slots, t.KVHeads, capacity, t.HeadDim)
+		values := b.Input("values", m.cacheType(), slots, t.KVHeads, capacity, t.HeadDim)
 		p := m.declare(b, layerParams(t, kind))
-		q, k, v, gate := m.project(p, x, cos, sin)
-		x = m.attended(p, x, nn.StepAttention(m.runtime.Traits, q, keys, values, k, v, length), gate)
-		out := m.feedForward(p, x, kind)
 		if m.runtime.HostCache {
-			return append(out, k, v)
+			q, k, v, gate := m.project(p, x, cos, sin)
+			x = m.attended(p, x, nn.StepAttention(m.runtime.Traits, q, keys, values, k, v, length), gate)
+			return append(m.feedForward(p, x, kind), k, v)
 		}
+		x, keys, values = m.stepInPlace(b, p, x, cos, sin, length, keys, values)
+		out := m.feedForward(p, x, kind)
 		b.Alias(4, len(out))
 		b.Alias(5, len(out)+1)
-		return append(out, writeRows(keys, k, length), writeRows(values, v, length))
+		return append(out, keys, values)
 	}
 }
 
+// stepInPlace is the attention of a layer for one new token a slot, whose keys and values go into the cache before it is read: the
+// cache then changes in place. See stepGraph for the shapes.
+func (m *Model) stepInPlace(b *program.Builder, p params, x, cos, sin, length, keys, values *Node) (newX, newKeys, newValues *Node) {
+	q, k, v, gate := m.project(p, x, cos, sin)
+	keys, values = writeRows(b, keys, k, length), writeRows(b, values, v, length)
+	attention := nn.CachedAttention(m.runtime.Traits, q, keys, values, AddScalar(length, 1))
+	return m.attended(p, x, attention, gate), keys, values
+}
+
 // writeRows writes rows [slots, kvHeads, headDim] into a cache [slots, kvHeads, capacity, headDim], each slot's at its length.
-func writeRows(cache, rows, length *Node) *Node {
-	d := rows.Shape().Dimensions
-	zero := ScalarZero(cache.Graph(), dtypes.Int32)
-	for slot := range d[0] {
-		row := Reshape(Slice(rows, AxisElem(slot)), 1, d[1], 1, d[2])
-		at := Reshape(Slice(length, AxisElem(slot)))
-		cache = DynamicUpdateSlice(cache, row, []*Node{Const(cache.Graph(), int32(slot)), zero, at, zero})
+func writeRows(b *program.Builder, cache, rows, length *Node) *Node {
+	slots, heads, capacity, dim := cache.Shape().Dim(0), cache.Shape().Dim(1), cache.Shape().Dim(2), cache.Shape().Dim(3)
+	rows = ConvertDType(rows, cache.DType())
+	if slots == 1 {
+		zero := ScalarZero(b.G, dtypes.Int32)
+		return DynamicUpdateSlice(cache, Reshape(rows, 1, heads, 1, dim), []*Node{zero, zero, Reshape(length), zero})
 	}
-	return cache
+	first := MulScalar(Iota(b.G, shapes.Make(dtypes.Int32, slots*heads), 0), capacity) // row of each slot and head
+	index := Add(first, Reshape(BroadcastToDims(ExpandAxes(length, -1), slots, heads), slots*heads))
+	flat := b.PutRows(Reshape(cache, slots*heads*capacity, dim), index, Reshape(rows, slots*heads, dim))
+	return Reshape(flat, slots, heads, capacity, dim)
 }
 
 // storeGraph writes a prompt's keys or values [kvHeads, rows, headDim] into a slot of a cache on the device.
 func (m *Model) storeGraph(slots, capacity, rows int) func(b *program.Builder) []*Node {
 	t := m.local.Text
 	return func(b *program.Builder) []*Node {
-		cache := b.Input("cache", dtypes.Float32, slots, t.KVHeads, capacity, t.HeadDim)
+		cache := b.Input("cache", m.cacheType(), slots, t.KVHeads, capacity, t.HeadDim)
 		fresh := b.Input("rows", dtypes.Float32, t.KVHeads, rows, t.HeadDim)
 		slot := b.Input("slot", dtypes.Int32)
 		b.Alias(0, 0)
 		zero := ScalarZero(b.G, dtypes.Int32)
-		return []*Node{DynamicUpdateSlice(cache, ExpandAxes(fresh, 0), []*Node{slot, zero, zero, zero})}
+		return []*Node{DynamicUpdateSlice(cache, ConvertDType(ExpandAxes(fresh, 0), cache.DType()), []*Node{slot, zero, zero, zero})}
 	}
 }
 

@@ -30,6 +30,9 @@ func TestRuntimeVariants(t *testing.T) {
 	}
 	if device.IsXLA() { // the pure-Go backend cannot write a part of a tensor
 		variants["cache on the device"] = func(r *qwen.Runtime) { r.HostCache = false }
+		variants["as on CUDA"] = func(r *qwen.Runtime) { // float32, so that neither attention nor cache is in bfloat16
+			*r = qwen.Runtime{Backend: r.Backend, HalfCache: true, Traits: qwen.Traits{HalfAttention: true, Flash: true, HalfInt8: true}}
+		}
 	}
 	if device.IsXLA() {
 		delete(variants, "one token a stripe") // a program for each token
@@ -61,14 +64,29 @@ func TestHalfPrecision(t *testing.T) {
 	device := openDevice(t)
 	// About three times what was seen on both backends, for logits with a standard deviation of 2.7. The default tolerances are wider,
 	// for models with experts.
-	for dtype, allowed := range map[dtypes.DType]qwen.Tolerance{dtypes.BFloat16: {Max: 0.3, Mean: 0.04}, dtypes.Float16: {Max: 0.04, Mean: 0.005}} {
-		t.Run(dtype.String(), func(t *testing.T) {
+	bfloat16 := qwen.Tolerance{Max: 0.3, Mean: 0.04}
+	type variant struct {
+		dtype   dtypes.DType
+		allowed qwen.Tolerance
+		runtime qwen.Runtime
+	}
+	variants := map[string]variant{
+		"BFloat16": {dtypes.BFloat16, bfloat16, device.Runtime()},
+		"Float16":  {dtypes.Float16, qwen.Tolerance{Max: 0.04, Mean: 0.005}, device.Runtime()},
+	}
+	if device.IsXLA() { // with keys and values in bfloat16 too
+		variants["BFloat16, as on CUDA"] = variant{dtypes.BFloat16, bfloat16, qwen.Runtime{
+			Backend: device.Backend(), HalfCache: true, Traits: qwen.Traits{HalfAttention: true, Flash: true, HalfAccumulator: true},
+		}}
+	}
+	for name, v := range variants {
+		t.Run(name, func(t *testing.T) {
 			fsys := os.DirFS(goldenDir)
-			m, err := qwen.Load(t.Context(), device.Runtime(), fsys, qwen.LoadOptions{DType: dtype})
+			m, err := qwen.Load(t.Context(), v.runtime, fsys, qwen.LoadOptions{DType: v.dtype})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, m.Close()) }()
 			reports, err := qwen.Verify(t.Context(), m, []qwen.Case{readCase(t, fsys)}, qwen.VerifyOptions{
-				Tolerances: map[string]qwen.Tolerance{"logits": allowed},
+				Tolerances: map[string]qwen.Tolerance{"logits": v.allowed},
 			})
 			require.NoError(t, err)
 			for _, s := range reports[0].Stages {

@@ -97,8 +97,16 @@ func (m *Model) blockGraph(rows int, windowed, padded bool) func(b *program.Buil
 			unit := v.Window * v.MergeSize
 			return []*Node{m.blockRest(p, x, nn.WindowAttention(m.runtime.Traits, q, k, values, unit*unit, bias))}
 		}
-		return []*Node{m.blockRest(p, x, nn.Attention(m.runtime.Traits, q, k, values, false, bias))}
+		return []*Node{m.blockRest(p, x, nn.Attention(m.visionTraits(), q, k, values, false, bias))}
 	}
+}
+
+// visionTraits are the traits for attention among all patches. Where the patches stand window by window there is padding in the
+// windows at the edges too.
+func (m *Model) visionTraits() Traits {
+	t := m.runtime.Traits
+	t.Flash = t.Flash && m.Spec.Vision.Window == 0
+	return t
 }
 
 // optional declares a float32 input that is there only where it is needed.
@@ -132,7 +140,7 @@ func (m *Model) restGraph(rows, keys int, padded bool) func(b *program.Builder) 
 		values := b.Input("v", dtypes.Float32, v.Heads, keys, v.HeadDim())
 		bias := optional(b, padded, "bias", keys)
 		p := m.declare(b, blockParams(v))
-		return []*Node{m.blockRest(p, x, nn.Attention(m.runtime.Traits, q, k, values, false, bias))}
+		return []*Node{m.blockRest(p, x, nn.Attention(m.visionTraits(), q, k, values, false, bias))}
 	}
 }
 

@@ -31,8 +31,18 @@ func HeadsFirst(x *Node) *Node { return TransposeAllAxes(x, 1, 0, 2) }
 //
 // With causal set, the rows are the last of the keys' tokens, and a row sees itself and those before it. A bias [keys], or nil, is added
 // to the scores of each key: see [Hide]. The queries go in blocks, so that the scores in memory at one time stay within
-// t.BlockBytes, however many keys there are.
+// t.BlockBytes, however many keys there are; or, with t.Flash, to the backend's own attention, where it has one for the case.
 func Attention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
+	blocks := func() *Node { return blockAttention(t, q, k, v, causal, bias) }
+	if !t.Flash || !t.HalfAttention || q.Shape().Dim(1) != k.Shape().Dim(1) {
+		return blocks()
+	}
+	out, _ := InternalFusedOpCaller(func() *Node { return flash(q, k, v, causal, bias) }, blocks, false)
+	return out
+}
+
+// blockAttention is Attention written with products of matrices.
+func blockAttention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 	heads, rows, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
 	kv, keys := k.Shape().Dim(0), k.Shape().Dim(1)
 	before := keys - rows // where causal
@@ -135,4 +145,37 @@ func StepAttention(t Traits, q, keys, values, newKey, newValue, length *Node) *N
 	}
 	out = Div(Add(out, Mul(eOwn, ExpandAxes(newValue, 2))), sum)
 	return Reshape(out, batch, heads*dim)
+}
+
+// CachedAttention is [StepAttention] against a cache in which the new token's key and value stand already, and are counted by length.
+func CachedAttention(t Traits, q, keys, values, length *Node) *Node {
+	g := q.Graph()
+	batch, heads, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
+	kv, capacity := keys.Shape().Dim(1), keys.Shape().Dim(2)
+	q = Reshape(MulScalar(q, 1/math.Sqrt(float64(dim))), batch, kv, heads/kv, dim)
+	half := keys.DType() != dtypes.Float32
+	// product contracts the last axis of a with one of the cache, for each sequence and head of it.
+	product := func(a, cache *Node, axis int) *Node {
+		if !half {
+			return Dot(a, cache).General([]int{3}, []int{0, 1}, []int{axis}, []int{0, 1})
+		}
+		dot := Dot(ConvertDType(a, cache.DType()), cache).WithOutputDType(dtypes.Float32)
+		if t.HalfAccumulator {
+			dot = dot.WithAccumulatorDType(cache.DType())
+		}
+		return dot.General([]int{3}, []int{0, 1}, []int{axis}, []int{0, 1})
+	}
+	var scores *Node // [batch, kv, heads/kv, capacity]
+	if t.MulReduce && !half {
+		scores = ReduceSum(Mul(ExpandAxes(q, 3), ExpandAxes(keys, 2)), -1)
+	} else {
+		scores = product(q, keys, 3)
+	}
+	seen := LessThan(Iota(g, shapes.Make(dtypes.Int32, batch, 1, 1, capacity), 3), Reshape(length, batch, 1, 1, 1))
+	scores = Add(scores, Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked)))
+	p := Softmax(scores, -1)
+	if t.MulReduce && !half {
+		return Reshape(ReduceSum(Mul(ExpandAxes(p, 4), ExpandAxes(values, 2)), 3), batch, heads*dim)
+	}
+	return Reshape(product(p, values, 2), batch, heads*dim)
 }

@@ -61,7 +61,7 @@ func TestAttention(t *testing.T) {
 	}
 	for _, causal := range []bool{false, true} {
 		for _, padded := range []bool{false, true} {
-			for _, block := range []int{0, 1, 4 * heads * rows * 20} {
+			for _, traits := range []nn.Traits{{}, {BlockBytes: 1}, {BlockBytes: 4 * heads * rows * 20}, {Flash: true}} {
 				got := run(t, b, []input{
 					floats(q, rows, heads, dim), floats(k, rows, kv, dim), floats(v, rows, kv, dim),
 					floats(nn.Hide(there), rows),
@@ -70,7 +70,7 @@ func TestAttention(t *testing.T) {
 					if !padded {
 						bias = nil
 					}
-					return nn.Attention(nn.Traits{BlockBytes: block}, nn.HeadsFirst(in[0]), nn.HeadsFirst(in[1]), nn.HeadsFirst(in[2]), causal, bias)
+					return nn.Attention(traits, nn.HeadsFirst(in[0]), nn.HeadsFirst(in[1]), nn.HeadsFirst(in[2]), causal, bias)
 				})
 				for row := range rows {
 					seen := rows
@@ -88,7 +88,7 @@ func TestAttention(t *testing.T) {
 						}
 						want := attend(q[(row*heads+head)*dim:][:dim], keys, values)
 						for j, w := range want {
-							require.InDelta(t, w, got[(row*heads+head)*dim+j], 1e-5, "causal %t padded %t block %d row %d", causal, padded, block, row)
+							require.InDelta(t, w, got[(row*heads+head)*dim+j], 1e-5, "causal %t padded %t %+v row %d", causal, padded, traits, row)
 						}
 					}
 				}
@@ -125,6 +125,46 @@ func TestStepAttention(t *testing.T) {
 				want := attend(q[(i*heads+head)*dim:][:dim], ks, vs)
 				for j, w := range want {
 					require.InDelta(t, w, got[(i*heads+head)*dim+j], 1e-5)
+				}
+			}
+		}
+	}
+}
+
+// With the new token's key and value in the cache it is the same, in bfloat16 but for the rounding.
+func TestCachedAttention(t *testing.T) {
+	const batch, heads, kv, dim, capacity = 3, 4, 2, 6, 16
+	b := goBackend(t)
+	r := rand.New(rand.NewPCG(5, 7))
+	lengths := []int32{1, 16, 8}
+	q := random(r, batch*heads*dim)
+	keys, values := random(r, batch*kv*capacity*dim), random(r, batch*kv*capacity*dim)
+	for _, form := range []struct {
+		traits nn.Traits
+		cache  dtypes.DType
+		delta  float64 // 2^-9 a factor of each product, for keys and values of up to 3
+	}{
+		{nn.Traits{}, dtypes.Float32, 1e-5},
+		{nn.Traits{MulReduce: true}, dtypes.Float32, 1e-5},
+		{nn.Traits{HalfAttention: true}, dtypes.BFloat16, 3e-2},
+		{nn.Traits{MulReduce: true, HalfAttention: true, HalfAccumulator: true}, dtypes.BFloat16, 6e-2},
+	} {
+		got := run(t, b, []input{
+			floats(q, batch, heads, dim), floats(keys, batch, kv, capacity, dim), floats(values, batch, kv, capacity, dim),
+			{lengths, dtypes.Int32, []int{batch}},
+		}, func(in []*graph.Node) *graph.Node {
+			return nn.CachedAttention(form.traits, in[0], graph.ConvertDType(in[1], form.cache), graph.ConvertDType(in[2], form.cache), in[3])
+		})
+		for i := range batch {
+			for head := range heads {
+				var ks, vs [][]float32
+				for n := range lengths[i] {
+					at := ((i*kv+head*kv/heads)*capacity + int(n)) * dim
+					ks, vs = append(ks, keys[at:at+dim]), append(vs, values[at:at+dim])
+				}
+				want := attend(q[(i*heads+head)*dim:][:dim], ks, vs)
+				for j, w := range want {
+					require.InDelta(t, w, got[(i*heads+head)*dim+j], form.delta, "%+v", form)
 				}
 			}
 		}

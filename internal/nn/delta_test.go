@@ -176,16 +176,22 @@ func TestQuantizedDense(t *testing.T) {
 				x[(rows-1)*in+i] = 0
 			}
 		}
-		got := run(t, b, []input{floats(x, rows, in), {w, dtypes.Int8, []int{out, in}}, floats(scale, out)}, func(n []*graph.Node) *graph.Node {
-			return nn.Dense(nn.Traits{}, n[0], nn.Matrix{{W: n[1], Scale: n[2]}}, nil)
-		})
-		for row := range rows {
-			for i := range out {
-				want := 0.0
-				for j := range in {
-					want += float64(x[row*in+j]) * float64(w[i*in+j]) * float64(scale[i])
+		// The second form rounds the inputs to bfloat16, by 2^-9 each.
+		for _, form := range []struct {
+			traits nn.Traits
+			delta  float64
+		}{{nn.Traits{}, 1e-2}, {nn.Traits{HalfInt8: true}, 4}} {
+			got := run(t, b, []input{floats(x, rows, in), {w, dtypes.Int8, []int{out, in}}, floats(scale, out)}, func(n []*graph.Node) *graph.Node {
+				return nn.Dense(form.traits, n[0], nn.Matrix{{W: n[1], Scale: n[2]}}, nil)
+			})
+			for row := range rows {
+				for i := range out {
+					want := 0.0
+					for j := range in {
+						want += float64(x[row*in+j]) * float64(w[i*in+j]) * float64(scale[i])
+					}
+					require.InDelta(t, want, got[row*out+i], form.delta)
 				}
-				require.InDelta(t, want, got[row*out+i], 1e-2)
 			}
 		}
 	}

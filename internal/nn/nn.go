@@ -30,6 +30,12 @@ type Traits struct {
 	// Int8Dot multiplies int8 matrices with the inputs rounded to int8 too, a row at a time, which XLA's CPU code does several
 	// times faster than float32. Without it such matrices are turned into float32 where they are used.
 	Int8Dot bool
+	// HalfInt8 multiplies int8 matrices with the inputs in bfloat16, which holds the numbers of int8 exactly: on GPUs the matrix is
+	// then read as it is. Int8Dot comes before it.
+	HalfInt8 bool
+	// Flash hands the attention of whole sequences to the backend, where it has one that never holds all scores (cuDNN's on
+	// CUDA, for bfloat16), and with HalfAttention only. A bias must then hide no keys but the last ones.
+	Flash bool
 	// BlockBytes bounds the attention scores, in bytes, that one block of queries may have. 0 means 256 MiB, which makes
 	// blocks of 512 queries of the 8,192 patches of a large page.
 	BlockBytes int

@@ -7,6 +7,9 @@ import (
 
 // quantizedMatmul is x·wᵀ for a part in int8: x [rows, in] → [rows, n].
 func quantizedMatmul(t Traits, x *Node, w Part) *Node {
+	if !t.Int8Dot && t.HalfInt8 {
+		return Mul(matmul(t, x, ConvertDType(w.W, dtypes.BFloat16)), ExpandAxes(w.Scale, 0))
+	}
 	if !t.Int8Dot {
 		return Mul(matmul(t, x, ConvertDType(w.W, dtypes.Float32)), ExpandAxes(w.Scale, 0))
 	}
