@@ -37,7 +37,7 @@ func newEngine(m *qwen.Model, d *Device, info Info, o LoadOptions, stats *statsC
 		vision = defaultVisionCache
 	}
 	stats.attach(m.Stats, d.Memory)
-	return &Engine{model: m, device: d, info: info, scheduler: newScheduler(m, max(1, o.MaxBatch), limit, vision, stats)}
+	return &Engine{model: m, device: d, info: info, scheduler: newScheduler(m, max(1, o.MaxBatch), limit, vision, stats).start()}
 }
 
 // Info says what runs.

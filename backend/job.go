@@ -71,6 +71,7 @@ func (j *job) end(m *qwen.Model, err error) {
 	}
 	if j.page != nil {
 		out.Finish = j.page.finish
+		j.page.guard.close()
 	}
 	if err != nil {
 		out.Finish = ""

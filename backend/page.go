@@ -25,6 +25,9 @@ type page struct {
 	visual   int
 	timings  Timings
 	decoding time.Time // when the first token was there
+
+	fed   int    // tokens that have been put into the cache: all but the last, fewer where the page was taken back to a mark
+	guard *guard // against loops; nil where it is off
 }
 
 func newPage(r Request) (*page, error) {
@@ -33,6 +36,9 @@ func newPage(r Request) (*page, error) {
 	}
 	if err := r.Sampling.validate(); err != nil {
 		return nil, err
+	}
+	if err := r.Repetition.Validate(); err != nil {
+		return nil, fmt.Errorf("backend: %w", err)
 	}
 	if r.MaxNewTokens < 0 {
 		return nil, fmt.Errorf("backend: MaxNewTokens is %d, want 1 or more, or 0 for %d", r.MaxNewTokens, defaultMaxNewTokens)
@@ -85,13 +91,16 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 			qwen.ErrContextLength, p.prompt, p.visual, limit)
 	}
 	p.limit = min(p.limit, limit-p.prompt)
+	if !r.Repetition.Off {
+		p.guard = newGuard(r.Repetition, p.limit, func(tokens []int32) string { return m.Tokenizer.Decode(tokens, false) })
+	}
 	p.timings.Preprocess = lap()
 	j.page, j.patches, j.layout = p, patches, layout
 	return nil
 }
 
 // admit runs the page through the vision tower and its prompt through the text tower, and chooses the first token.
-func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache) (err error) {
+func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache, choose chooser) (err error) {
 	p, lap := j.page, stopwatch()
 	key := keyOf(j.patches)
 	visual := cache.get(key)
@@ -113,7 +122,7 @@ func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache) (err
 	if j.prompted, err = m.Prompt(ctx, j.layout, []*qwen.Visual{visual}); err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
-	first, err := m.Choose(ctx, j.prompted.Hidden, draw([]*page{p}))
+	first, err := choose(ctx, j.prompted.Hidden, draw([]*page{p}))
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
@@ -168,7 +177,11 @@ func stopwatch() func() time.Duration {
 }
 
 // add takes the next token, which may be the end, and its log-probability.
+// When that runs into a loop, the page takes no more of them until the loop is undone.
 func (p *page) add(token int32, logProb float32, m *qwen.Model) {
+	if p.guard.looped() {
+		return
+	}
 	if slices.Contains(m.Spec.EOS, token) || slices.Contains(p.stops, token) {
 		p.finish = FinishStop
 		return
@@ -177,12 +190,21 @@ func (p *page) add(token int32, logProb float32, m *qwen.Model) {
 	if p.request.Progress != nil {
 		p.request.Progress(len(p.tokens))
 	}
-	if len(p.tokens) >= p.limit {
+	if !p.guard.look(p.tokens) && len(p.tokens) >= p.limit {
 		p.finish = FinishLength
 	}
 }
 
-func (p *page) last() int32 { return p.tokens[len(p.tokens)-1] }
+// next is the token that the model takes next, to go on from there.
+func (p *page) next() int32 { return p.tokens[p.fed] }
+
+// took says that the model has taken the next token and chosen what may follow it, which counts if the page has no more tokens of its
+// own.
+func (p *page) took(token int32, logProb float32, m *qwen.Model) {
+	if p.fed++; p.fed == len(p.tokens) {
+		p.add(token, logProb, m)
+	}
+}
 
 func (p *page) output(m *qwen.Model, started time.Time) Output {
 	p.timings.Decode = time.Since(p.decoding)
@@ -190,6 +212,7 @@ func (p *page) output(m *qwen.Model, started time.Time) Output {
 	text, offsets := decode(m.Tokenizer.Stream(!p.request.KeepSpecialTokens), p.tokens)
 	return Output{
 		Text: text, Tokens: p.tokens, LogProbs: p.logProbs, Offsets: offsets, Finish: p.finish,
+		Recoveries:   p.guard.recoveries(),
 		PromptTokens: p.prompt, VisualTokens: p.visual, Timings: p.timings,
 	}
 }
@@ -211,14 +234,15 @@ func draw(pages []*page) *qwen.Draw {
 	n := len(pages)
 	d := &qwen.Draw{
 		Temperature: make([]float32, n), TopK: make([]int32, n), TopP: make([]float32, n),
-		Seed: make([]uint32, n), Step: make([]uint32, n),
+		Seed: make([]uint32, n), Step: make([]uint32, n), Barred: make([][]int32, n),
 	}
 	for i, p := range pages {
 		d.TopP[i] = 1
-		if p == nil {
+		if p == nil || p.fed < len(p.tokens)-1 { // it has its next token already
 			continue
 		}
 		s := p.request.Sampling
+		s, d.Barred[i] = p.guard.steer(s, len(p.tokens))
 		d.Temperature[i], d.TopK[i] = float32(s.Temperature), int32(s.TopK)
 		if s.TopP > 0 {
 			d.TopP[i] = float32(s.TopP)

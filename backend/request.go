@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"errors"
+	"fmt"
 	"image"
 	"time"
 )
@@ -30,8 +32,10 @@ type Request struct {
 	Stops []string
 	// KeepSpecialTokens leaves special tokens in the text of the answer.
 	KeepSpecialTokens bool
+	// Repetition says what becomes of an answer that runs into a loop. The zero value takes it back and lets it go on.
+	Repetition Repetition
 	// Progress, if set, is called with the number of tokens written so far, after each of them, from the engine's own
-	// goroutine: it must return soon.
+	// goroutine: it must return soon. The number goes back when a loop is undone.
 	Progress func(tokens int)
 }
 
@@ -48,6 +52,47 @@ type Sampling struct {
 	Seed uint64
 }
 
+// Repetition says what becomes of an answer that runs into a loop: a piece of text of up to MaxPeriod tokens repeated without end.
+// What may repeat honestly, as rows of a table, dot leaders, forms and code, is given more room than sentences are.
+//
+// When one is found the page is taken back to behind the first copy, in the cache: nothing is read again. There the token that went
+// on with the repetition is barred, and, if the loop comes back, what came to it then too, and the next [HeatTokens] tokens are drawn
+// at a temperature that rises from 0.3 by 0.3. When that is of no avail, the text before the loop is kept and ends as
+// [FinishRepetition]. All of that is a function of the page's own tokens and its seed.
+type Repetition struct {
+	// Off lets loops run to the bound on tokens.
+	Off bool `json:"off,omitzero"`
+	// MaxRewinds is how often a page may be taken back, up to 8. Zero means 4, -1 not at all: the first loop ends it. What is thrown
+	// away by that is never more than MaxNewTokens in all.
+	MaxRewinds int `json:"max_rewinds,omitzero"`
+	// MaxPeriod is the longest period, in tokens, that is looked for, up to 1024. Zero means 1024.
+	MaxPeriod int `json:"max_period,omitzero"`
+	// EqualRows is how many equal rows of a table, one after the other, or lines of a form, are still taken to be on the page. Zero
+	// means 80. Rows of zeros and dashes may be twice as many.
+	EqualRows int `json:"equal_rows,omitzero"`
+}
+
+const (
+	defaultMaxRewinds = 4
+	mostRewinds       = 8
+	mostPeriod        = 1024
+)
+
+// Validate returns every fault of r.
+func (r Repetition) Validate() error {
+	var errs []error
+	if r.MaxRewinds < -1 || r.MaxRewinds > mostRewinds {
+		errs = append(errs, fmt.Errorf("Repetition.MaxRewinds is %d, want -1 (none) to %d, 0 means %d", r.MaxRewinds, mostRewinds, defaultMaxRewinds))
+	}
+	if r.MaxPeriod < 0 || r.MaxPeriod > mostPeriod {
+		errs = append(errs, fmt.Errorf("Repetition.MaxPeriod is %d, want 1 to %d, or 0 for that", r.MaxPeriod, mostPeriod))
+	}
+	if r.EqualRows < 0 {
+		errs = append(errs, fmt.Errorf("Repetition.EqualRows is %d, want 1 or more, or 0 for 80", r.EqualRows))
+	}
+	return errors.Join(errs...)
+}
+
 // FinishReason says why a page's text ended.
 type FinishReason string
 
@@ -56,6 +101,8 @@ const (
 	FinishStop FinishReason = "stop"
 	// FinishLength means that the answer reached MaxNewTokens or the end of the context.
 	FinishLength FinishReason = "length"
+	// FinishRepetition means that the answer ran into a loop that it could not be brought out of; the text is what came before.
+	FinishRepetition FinishReason = "repetition"
 	// FinishCanceled means that the context was canceled; the text is what there was by then.
 	FinishCanceled FinishReason = "canceled"
 )
@@ -74,6 +121,8 @@ type Output struct {
 	Offsets []int
 	// Finish says why the answer ended.
 	Finish FinishReason
+	// Recoveries counts how often the answer was taken back to before a loop and went on.
+	Recoveries int
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens, VisualTokens int
 	// CompletionTokens counts the tokens of an answer by a model that runs elsewhere and names none in Tokens.

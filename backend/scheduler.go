@@ -21,6 +21,8 @@ type scheduler struct {
 	slots int // at most
 	limit int // tokens of a page
 	stats *statsCollector
+	// choose is the model's Choose, but in tests that say what a page writes.
+	choose chooser
 
 	queue    chan *job
 	ready    chan *job
@@ -43,6 +45,9 @@ type scheduler struct {
 	admitting bool
 }
 
+// chooser chooses the next token of each row, as the model's Choose does.
+type chooser func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)
+
 // admission is what has become of a page that was admitted.
 type admission struct {
 	job *job
@@ -53,8 +58,13 @@ func newScheduler(m *qwen.Model, slots, limit int, vision int64, stats *statsCol
 	s := &scheduler{
 		model: m, slots: slots, limit: limit, queue: make(chan *job, slots), ready: make(chan *job, 1),
 		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
-		vision: visionCache{limit: vision}, stats: stats,
+		vision: visionCache{limit: vision}, stats: stats, choose: m.Choose,
 	}
+	return s
+}
+
+// start begins to serve.
+func (s *scheduler) start() *scheduler {
 	go s.prepare()
 	go s.loop()
 	return s
@@ -230,7 +240,7 @@ func (s *scheduler) run(j *job) error {
 	s.stats.started(j.watched)
 	s.turns.setAdmitting(true)
 	defer s.turns.setAdmitting(false)
-	if err := j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision); err != nil {
+	if err := j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision, s.choose); err != nil {
 		return err
 	}
 	s.stats.firstToken(j.watched, j.page.prompt, j.page.visual)
@@ -263,4 +273,5 @@ func (s *scheduler) settle(a admission) {
 		return
 	}
 	s.writing[slot] = j
+	s.mark(ctx, slot)
 }

@@ -54,10 +54,21 @@ func (s *scheduler) step(ctx context.Context) {
 		return
 	}
 	for slot, j := range s.writing {
-		if j != nil && j.page.finish != "" {
+		if j == nil {
+			continue
+		}
+		if j.page.guard.looped() {
+			if err := s.undo(ctx, slot); err != nil {
+				s.abandon(err)
+				return
+			}
+		}
+		if j.page.finish != "" {
 			s.free(slot)
 			j.end(s.model, nil)
+			continue
 		}
+		s.mark(ctx, slot)
 	}
 	s.shrink()
 }
@@ -106,7 +117,7 @@ func (s *scheduler) token(ctx context.Context) error {
 	tokens, active, pages := make([]int32, len(s.writing)), make([]bool, len(s.writing)), make([]*page, len(s.writing))
 	for slot, j := range s.writing {
 		if j != nil {
-			pages[slot], tokens[slot], active[slot] = j.page, j.page.last(), true
+			pages[slot], tokens[slot], active[slot] = j.page, j.page.next(), true
 		}
 	}
 	start := time.Now()
@@ -114,7 +125,7 @@ func (s *scheduler) token(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next, err := s.model.Choose(ctx, h, draw(pages))
+	next, err := s.choose(ctx, h, draw(pages))
 	if err := errors.Join(err, h.Close()); err != nil {
 		return err
 	}
@@ -122,7 +133,7 @@ func (s *scheduler) token(ctx context.Context) error {
 	used := 0
 	for slot, p := range pages {
 		if p != nil {
-			p.add(next.Tokens[slot], next.LogProbs[slot], s.model)
+			p.took(next.Tokens[slot], next.LogProbs[slot], s.model)
 			used += s.cache.Length(slot)
 		}
 	}

@@ -157,3 +157,20 @@ func (c *Cache) Rewind(ctx context.Context, k *Mark) error {
 	p.cuts = append(p.cuts, k.length)
 	return nil
 }
+
+// Cut takes the sequence of a slot back to its first tokens, so many, at least those of its prompt. That needs no mark, and it costs
+// nothing, where no layer has a recurrent state; else it is an error.
+func (c *Cache) Cut(slot, length int) error {
+	switch {
+	case slot < 0 || slot >= c.slots:
+		return fmt.Errorf("qwen: cut: slot %d of %d", slot, c.slots)
+	case c.m.Spec.Text.Linear != nil:
+		return errors.New("qwen: cut: the model has recurrent states, which only a mark brings back")
+	case length < 1 || length > int(c.length[slot]):
+		return fmt.Errorf("qwen: cut: slot %d has %d tokens, it cannot be taken back to %d", slot, c.length[slot], length)
+	}
+	c.next[slot] -= c.length[slot] - int32(length) // behind the prompt, a token is a position
+	c.length[slot] = int32(length)
+	c.past[slot].cuts = append(c.past[slot].cuts, int32(length))
+	return nil
+}

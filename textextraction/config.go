@@ -84,6 +84,8 @@ type QwenTextPyTorchConfig struct {
 	SystemPrompt string `json:"system_prompt,omitzero"`
 	// BatchSize is how many pages Batch decodes together, from 1 to 1024. Zero means 1.
 	BatchSize int `json:"batch_size,omitzero"`
+	// Repetition says what becomes of answers that run into loops. The zero value takes them back and lets them go on.
+	Repetition Repetition `json:"repetition,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
@@ -147,6 +149,7 @@ func (c QwenTextPyTorchConfig) faults(tokens, batch string) (f faults) {
 		fmt.Sprintf("is outside %d to %d; Options.MaxNewTokens may be smaller", minConfigNewTokens, maxNewTokens))
 	checkSampling(&f, c.sampling())
 	checkPixels(&f, c.MinPixels, c.MaxPixels)
+	f.add(c.Repetition.Validate())
 	f.check(c.BatchSize >= 1 && c.BatchSize <= maxBatchSize, batch, c.BatchSize,
 		fmt.Sprintf("is outside 1 to %d", maxBatchSize))
 	return f
@@ -179,6 +182,7 @@ func (c QwenTextPyTorchConfig) settings() (settings, QwenTextPyTorchConfig) {
 			MinPixels:    c.MinPixels,
 			MaxPixels:    c.MaxPixels,
 			Sampling:     c.sampling(),
+			Repetition:   c.Repetition,
 		},
 		logger: c.Logger,
 	}, c

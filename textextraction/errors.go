@@ -48,6 +48,13 @@ func (f *faults) check(ok bool, field string, value any, problem string) {
 	}
 }
 
+// add adds an error, or the errors that are joined in it, if there is one.
+func (f *faults) add(err error) {
+	if err != nil {
+		*f = append(*f, err)
+	}
+}
+
 // err returns all faults as one error that matches ErrConfig and begins with the struct's name, or nil.
 func (f faults) err(of string) error {
 	if len(f) == 0 {

@@ -116,6 +116,7 @@ func (x *QwenTextExtractor) request(ctx context.Context, img image.Image, opts O
 		Sampling:     opts.Sampling,
 		MinPixels:    opts.MinPixels,
 		MaxPixels:    opts.MaxPixels,
+		Repetition:   opts.Repetition,
 		Progress:     opts.TokenProgress,
 	}
 	if err := x.settings.preset.request(ctx, &r, opts.MinPixels > 0 || opts.MaxPixels > 0); err != nil {
@@ -175,6 +176,7 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	r.ImageWidth, r.ImageHeight = width, height
 	r.ModelName, r.Revision = info.Model, info.Revision
 	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop
+	r.Recoveries = out.Recoveries
 	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, max(len(out.Tokens), out.CompletionTokens)
 	r.score(out.Offsets, out.LogProbs)
 	r.Timings = Timings(out.Timings)

@@ -11,6 +11,10 @@ import (
 // Sampling says how tokens are drawn. The zero value is greedy decoding; as a field of [Options] it means the config's.
 type Sampling = backend.Sampling
 
+// Repetition says what becomes of an answer that runs into a loop. The zero value, as a field of a config, takes it back to before the
+// loop and lets it go on; as a field of [Options] it means the config's.
+type Repetition = backend.Repetition
+
 // Greedy is an explicit greedy [Sampling], for single calls on an extractor whose config samples: its temperature is 0,
 // and unlike the zero value it is not mistaken for "as the config says".
 var Greedy = Sampling{TopK: 1}
@@ -38,11 +42,13 @@ type Options struct {
 	// MinPixels and MaxPixels bound the area in pixels to which the page is resized. Zero means the config's.
 	// Either of them, here or in the config, takes the place of all that the preset says of the size of pages.
 	MinPixels, MaxPixels int
-	// TokenProgress is called after each token with the number of tokens written so far. It must return soon: the pages
-	// beside it wait. Nil means nobody.
+	// TokenProgress is called after each token with the number of tokens written so far, which goes back when a loop is undone.
+	// It must return soon: the pages beside it wait. Nil means nobody.
 	TokenProgress func(tokens int)
 	// Sampling says how tokens are drawn. The zero value means the config's; see [Greedy].
 	Sampling Sampling
+	// Repetition says what becomes of loops. The zero value means the config's.
+	Repetition Repetition
 }
 
 // settings are a config's part in every call: the values that zero fields of Options stand for.
@@ -80,6 +86,9 @@ func (s settings) resolve(o Options) (Options, error) {
 	if o.Sampling == (Sampling{}) {
 		o.Sampling = s.options.Sampling
 	}
+	if o.Repetition == (Repetition{}) {
+		o.Repetition = s.options.Repetition
+	}
 	// Each bound may be fine by itself, and the call's still not fit the config's.
 	var f faults
 	checkPixels(&f, o.MinPixels, o.MaxPixels)
@@ -96,6 +105,7 @@ func (o Options) validate() error {
 		fmt.Sprintf("is outside 1 to %d (0 means the config's)", maxNewTokens))
 	checkPixels(&f, o.MinPixels, o.MaxPixels)
 	checkSampling(&f, o.Sampling)
+	f.add(o.Repetition.Validate())
 	return f.err("Options")
 }
 

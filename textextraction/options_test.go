@@ -32,6 +32,7 @@ func TestOptionsResolve(t *testing.T) {
 		{"tokens", Options{MaxNewTokens: 1}, with(func(o *Options) { o.MaxNewTokens = 1 })},
 		{"pixels", Options{MinPixels: 150, MaxPixels: 150}, with(func(o *Options) { o.MinPixels, o.MaxPixels = 150, 150 })},
 		{"sampling", Options{Sampling: Sampling{Temperature: 1}}, with(func(o *Options) { o.Sampling = Sampling{Temperature: 1} })},
+		{"loops", Options{Repetition: Repetition{Off: true}}, with(func(o *Options) { o.Repetition = Repetition{Off: true} })},
 		{"greedy", Options{Sampling: Greedy}, with(func(o *Options) { o.Sampling = Sampling{TopK: 1} })},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -55,6 +56,7 @@ func TestOptionsErrors(t *testing.T) {
 		{Options{Format: 9}, ErrFormat, "invalid output_format: 9. Expected 'html' or 'markdown'"},
 		{Options{MaxNewTokens: -1}, ErrConfig, "Options: MaxNewTokens: -1 is outside 1 to 32768"},
 		{Options{MaxNewTokens: 32769}, ErrConfig, "MaxNewTokens: 32769"},
+		{Options{Repetition: Repetition{MaxRewinds: 9}}, ErrConfig, "Repetition.MaxRewinds is 9"},
 		{Options{Sampling: Sampling{Temperature: 2.5}}, ErrConfig, "Temperature: 2.5 is outside 0 to 2"},
 		{Options{MinPixels: -1}, ErrConfig, "MinPixels: -1 is negative"},
 		{Options{MinPixels: 1001}, ErrConfig, "Options over QwenTextPyTorchConfig: MinPixels: 1001 is more than MaxPixels, 1000"},

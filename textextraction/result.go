@@ -21,6 +21,9 @@ const (
 	FinishStop = backend.FinishStop
 	// FinishLength means that the answer reached the bound on its tokens: the text is cut short.
 	FinishLength = backend.FinishLength
+	// FinishRepetition means that the answer ran into a loop that it could not be brought out of, see [Repetition]: the text is what
+	// came before.
+	FinishRepetition = backend.FinishRepetition
 	// FinishCanceled means that the context ended; the text is what there was by then.
 	FinishCanceled = backend.FinishCanceled
 )
@@ -53,8 +56,10 @@ type ExtractResult struct {
 
 	// FinishReason says why the text ended.
 	FinishReason FinishReason `json:"finish_reason,omitzero"`
-	// Truncated is set when the text ended before the model ended it: at the bound on tokens, or by cancellation.
+	// Truncated is set when the text ended before the model ended it: at the bound on tokens, at a loop, or by cancellation.
 	Truncated bool `json:"truncated"`
+	// Recoveries counts the loops that the answer was brought out of, or was tried to be, see [Repetition].
+	Recoveries int `json:"recoveries,omitzero"`
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens int `json:"prompt_tokens"`
 	VisualTokens int `json:"visual_tokens"`

@@ -48,8 +48,10 @@ var (
 	emptyCell = regexp.MustCompile(`(?i)\bn/?a\b|[-–—0.,%$€|&\s]`)
 	blanks    = regexp.MustCompile(`_{3}|\.{4}|…|\[ ?\]|[☐□◻]`)
 	placed    = regexp.MustCompile(`data-bbox=|"bbox(?:_2d)?"|<\|box_start\|>|<!-- ?(?:Table|Image) ?\(`)
-	rowEnd    = regexp.MustCompile(`</tr>|<nl>|\\\\`)
-	cellEnd   = regexp.MustCompile(`</t[dh]>|<[fe]cel>|\|`)
+	// wholeTable is in what is more than rows of one table.
+	wholeTable = regexp.MustCompile(`</?table|</?otsl|\\(?:begin|end)\{`)
+	rowEnd     = regexp.MustCompile(`</tr>|<nl>|\\\\`)
+	cellEnd    = regexp.MustCompile(`</t[dh]>|<[fe]cel>|\|`)
 )
 
 // judge says whether the text that repeats with a period from start on is a loop, and of what kind.
@@ -68,8 +70,11 @@ func (d *Detector) judge(tokens []int32, start, period int) (Kind, bool) {
 	}
 	lines := strings.Count(unit, "\n")
 
-	rows := count(rowEnd)
-	if rows == 0 && lines > 0 && strings.Contains(unit, "|") {
+	rows := 0
+	if !wholeTable.MatchString(around) {
+		rows = count(rowEnd)
+	}
+	if rows == 0 && lines > 0 && allRows(around) {
 		rows = lines
 	}
 	switch {
@@ -114,6 +119,20 @@ func (d *Detector) judge(tokens []int32, start, period int) (Kind, bool) {
 		return Math, copies >= 40
 	}
 	return Prose, true
+}
+
+// allRows says whether all lines but the first and the last, which may be cut, are rows of a table in Markdown, and there are some.
+func allRows(text string) bool {
+	all := strings.Split(text, "\n")
+	rows := 0
+	for _, line := range all[1 : len(all)-1] {
+		if strings.Contains(line, "|") {
+			rows++
+		} else if strings.TrimSpace(line) != "" {
+			return false
+		}
+	}
+	return rows > 0
 }
 
 func prose(period, copies, span int) bool {

@@ -103,6 +103,8 @@ func TestFinds(t *testing.T) {
 		"code without an end":    {head + "```go\n", "\tx = append(x, 1)\n", 60, loop.Code},
 		"a formula without end":  {head + "$$ ", `\frac{a}{b}`, 60, loop.Math},
 		"a paragraph":            {head, prose(r, 40), 6, loop.Prose},
+		"a passage with a table": {head, prose(r, 30) + "| a | b |\n|---|---|\n| c | d |\n" + prose(r, 20), 5, loop.Prose},
+		"a table of HTML":        {head, "<table><tr><td>a</td><td>b</td></tr></table>\n", 8, loop.Prose},
 		"a long passage":         {head, prose(r, 700), 5, loop.Prose},
 		"part of a copy at last": {head, prose(r, 63), 5, loop.Prose},
 	} {

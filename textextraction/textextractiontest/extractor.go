@@ -11,6 +11,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -73,8 +74,8 @@ func (c *checker) result(call string, r *textextraction.ExtractResult, format te
 	c.check(r.ImageWidth == size.X && r.ImageHeight == size.Y, "%s: the image has %d×%d pixels, the result says %d×%d",
 		call, size.X, size.Y, r.ImageWidth, r.ImageHeight)
 	c.check(r.ModelName != "", "%s: ModelName is empty", call)
-	c.check(r.FinishReason == textextraction.FinishStop || r.FinishReason == textextraction.FinishLength,
-		"%s: FinishReason is %q, want %q or %q", call, r.FinishReason, textextraction.FinishStop, textextraction.FinishLength)
+	reasons := []textextraction.FinishReason{textextraction.FinishStop, textextraction.FinishLength, textextraction.FinishRepetition}
+	c.check(slices.Contains(reasons, r.FinishReason), "%s: FinishReason is %q, want one of %q", call, r.FinishReason, reasons)
 	c.check(r.Truncated == (r.FinishReason != textextraction.FinishStop), "%s: Truncated is %t with FinishReason %q",
 		call, r.Truncated, r.FinishReason)
 	want := textextraction.NewExtractResult(r.RawOutput, format)
