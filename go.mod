@@ -13,6 +13,7 @@ require (
 	github.com/nikolalohinski/gonja/v2 v2.7.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/image v0.47.0
+	golang.org/x/net v0.59.0
 	golang.org/x/text v0.43.0
 )
 
