@@ -158,6 +158,7 @@ func TestOutput(t *testing.T) {
 		require.True(t, p <= 0 && p > -20, "%g: the most likely of 400 tokens", p)
 	}
 	require.Equal(t, 15, out.VisualTokens)
+	require.Equal(t, 15*32*32, out.ImageWidth*out.ImageHeight, "a token is a square of 32 pixels")
 	require.Equal(t, 39, out.PromptTokens)
 	require.Positive(t, out.Timings.Encode)
 	require.GreaterOrEqual(t, out.Timings.Total, out.Timings.Encode+out.Timings.Prefill+out.Timings.Decode)

@@ -23,6 +23,8 @@ type page struct {
 	finish   FinishReason
 	prompt   int
 	visual   int
+	width    int // of the image, as it is scaled for the model
+	height   int
 	timings  Timings
 	decoding time.Time // when the first token was there
 
@@ -85,7 +87,7 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
-	p.prompt, p.visual = len(layout.IDs), patches.VisualTokens()
+	p.prompt, p.visual, p.width, p.height = len(layout.IDs), patches.VisualTokens(), patches.Width, patches.Height
 	if p.prompt >= limit {
 		return fmt.Errorf("backend: %w: the prompt has %d tokens, %d of them for the image, and the limit is %d with the answer: give a smaller MaxPixels or a larger MaxModelLen",
 			qwen.ErrContextLength, p.prompt, p.visual, limit)
@@ -213,7 +215,7 @@ func (p *page) output(m *qwen.Model, started time.Time) Output {
 	return Output{
 		Text: text, Tokens: p.tokens, LogProbs: p.logProbs, Offsets: offsets, Finish: p.finish,
 		Recoveries:   p.guard.recoveries(),
-		PromptTokens: p.prompt, VisualTokens: p.visual, Timings: p.timings,
+		PromptTokens: p.prompt, VisualTokens: p.visual, ImageWidth: p.width, ImageHeight: p.height, Timings: p.timings,
 	}
 }
 

@@ -127,6 +127,9 @@ type Output struct {
 	PromptTokens, VisualTokens int
 	// CompletionTokens counts the tokens of an answer by a model that runs elsewhere and names none in Tokens.
 	CompletionTokens int
+	// ImageWidth and ImageHeight are the size in pixels to which the image was scaled for the model. Qwen2.5-VL's coordinates are
+	// pixels of that.
+	ImageWidth, ImageHeight int
 	// Timings says where the time went.
 	Timings Timings
 }

@@ -54,7 +54,7 @@ func TestFrontMatter(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := mustPreset("olmocr2")
-			r := p.readAnswer(row.raw, Markdown, 10, 10)
+			r := p.readAnswer(row.raw, Markdown, Sizes{Width: 10, Height: 10})
 			require.NotNil(t, r.FrontMatter)
 			require.Equal(t, row.raw, r.RawOutput)
 			if row.problem != "" {
@@ -69,46 +69,54 @@ func TestFrontMatter(t *testing.T) {
 		})
 	}
 	p := mustPreset("olmocr2")
-	data, err := json.Marshal(p.readAnswer(goodHead+"x", Markdown, 1, 1))
+	data, err := json.Marshal(p.readAnswer(goodHead+"x", Markdown, Sizes{Width: 1, Height: 1}))
 	require.NoError(t, err)
 	require.Contains(t, string(data), `"front_matter":{"primary_language":"en","is_rotation_valid":true,"rotation_correction":0,"is_table":false,"is_diagram":false}`)
 }
 
+// briefly is what a model said of elements itself.
+func briefly(elements []Element) (brief []Element) {
+	for _, e := range elements {
+		brief = append(brief, Element{Label: e.Label, Content: e.Content, Box: e.Box, Angle: e.Angle})
+	}
+	return brief
+}
+
 func TestLayoutJSON(t *testing.T) {
-	block := func(label, content string, box ...int) Block {
-		return Block{Label: label, Content: content, Box: [4]int(box)}
+	block := func(label, content string, box ...int) Element {
+		return Element{Label: label, Content: content, Box: [4]int(box)}
 	}
 	for _, row := range []struct {
 		name, raw, content string
-		blocks             []Block
+		blocks             []Element
 	}{
 		{"a page", `[{"bbox":[0,0,1000,50],"category":"header","text":"Head"},
 {"bbox": [100, 60, 900, 100], "category": "title", "text": "# A *b*"},{"bbox":[1,2,3,4],"category":"figure","text":""},
 {"bbox":[0,500,500,1000],"category":"formula","text":"$$\\frac{1}{2}$$"},{"bbox":[0,990,10,1000],"category":"footer","text":"7"},
-{"bbox":[0,980,10,990],"category":"page_footnote","text":"1 See"}]`, "# A *b*\n\n$$\\frac{1}{2}$$", []Block{
+{"bbox":[0,980,10,990],"category":"page_footnote","text":"1 See"}]`, "# A *b*\n\n$$\\frac{1}{2}$$", []Element{
 			block("header", "Head", 0, 0, 2000, 150), block("title", "# A *b*", 200, 180, 1800, 300), block("figure", "", 2, 6, 6, 12),
 			block("formula", "$$\\frac{1}{2}$$", 0, 1500, 1000, 3000), block("footer", "7", 0, 2970, 20, 3000),
 			block("page_footnote", "1 See", 0, 2940, 20, 2970),
 		}},
-		{"fence", "```json\n[{\"bbox\":[0,0,1,1],\"category\":\"text\",\"text\":\"a\"}]\n```", "a", []Block{block("text", "a", 0, 0, 2, 3)}},
+		{"fence", "```json\n[{\"bbox\":[0,0,1,1],\"category\":\"text\",\"text\":\"a\"}]\n```", "a", []Element{block("text", "a", 0, 0, 2, 3)}},
 		{"cut in a text", `[{"bbox":[0,0,1,1],"category":"text","text":"a"},{"bbox":[0,0,1,1],"category":"text","text":"half \"of`, "a\n\nhalf \"of",
-			[]Block{block("text", "a", 0, 0, 2, 3), block("text", `half "of`, 0, 0, 2, 3)}},
-		{"cut in a box", `[{"bbox":[0,0,1,1],"category":"text","text":"a"},{"bbox":[0,0`, "a", []Block{block("text", "a", 0, 0, 2, 3), {}}},
+			[]Element{block("text", "a", 0, 0, 2, 3), block("text", `half "of`, 0, 0, 2, 3)}},
+		{"cut in a box", `[{"bbox":[0,0,1,1],"category":"text","text":"a"},{"bbox":[0,0`, "a", []Element{block("text", "a", 0, 0, 2, 3)}},
 		{"backslashes not doubled", `[{"bbox":[0,0,1,1],"category":"formula","text":"\alpha \\beta \u00e9"},{"bbox":[0,0,1,1],"category":"text","text":"b"}]`,
-			"\\alpha \\beta é\n\nb", []Block{block("formula", "\\alpha \\beta é", 0, 0, 2, 3), block("text", "b", 0, 0, 2, 3)}},
-		{"quote not escaped", `[{"bbox":[0,0,1,1],"category":"text","text":"say "hi" now"}]`, `say "hi" now`, []Block{block("text", `say "hi" now`, 0, 0, 2, 3)}},
-		{"quote not escaped, another order", `[{"bbox":[0,0,1,1],"text":"say "hi"","category":"text"}]`, `say "hi"`, []Block{block("text", `say "hi"`, 0, 0, 2, 3)}},
-		{"no box", `[{"bbox":[],"category":"text","text":"a"}]`, "a", []Block{{Label: "text", Content: "a"}}},
-		{"swapped and out of range", `[{"bbox":[1200,10,-4,0],"category":"text","text":"a"}]`, "a", []Block{block("text", "a", 0, 0, 2000, 30)}},
-		{"unknown category", `[{"bbox":[0,0,1,1],"category":"stamp","text":"a"}]`, "a", []Block{block("stamp", "a", 0, 0, 2, 3)}},
+			"\\alpha \\beta é\n\nb", []Element{block("formula", "\\alpha \\beta é", 0, 0, 2, 3), block("text", "b", 0, 0, 2, 3)}},
+		{"quote not escaped", `[{"bbox":[0,0,1,1],"category":"text","text":"say "hi" now"}]`, `say "hi" now`, []Element{block("text", `say "hi" now`, 0, 0, 2, 3)}},
+		{"quote not escaped, another order", `[{"bbox":[0,0,1,1],"text":"say "hi"","category":"text"}]`, `say "hi"`, []Element{block("text", `say "hi"`, 0, 0, 2, 3)}},
+		{"no box", `[{"bbox":[],"category":"text","text":"a"}]`, "a", []Element{{Label: "text", Content: "a"}}},
+		{"swapped and out of range", `[{"bbox":[1200,10,-4,0],"category":"text","text":"a"}]`, "a", []Element{block("text", "a", 0, 0, 2000, 30)}},
+		{"unknown category", `[{"bbox":[0,0,1,1],"category":"stamp","text":"a"}]`, "a", []Element{block("stamp", "a", 0, 0, 2, 3)}},
 		{"empty", `[]`, "", nil},
-		{"no JSON", "# A page", "# A page", nil},
+		{"no JSON", "# A page", "# A page", []Element{{Content: "# A page"}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := mustPreset("infinity2")
-			r := p.readAnswer(row.raw, Markdown, 2000, 3000)
+			r := p.readAnswer(row.raw, Markdown, Sizes{Width: 2000, Height: 3000})
 			require.Equal(t, row.content, r.Content)
-			require.Equal(t, row.blocks, r.Blocks)
+			require.Equal(t, row.blocks, briefly(r.Elements))
 			require.Equal(t, row.raw, r.RawOutput)
 		})
 	}
@@ -123,12 +131,12 @@ func TestLayoutTokens(t *testing.T) {
 		"<|box_start|>0 500 1000 1000<|box_end|><|ref_start|>Unknown<|ref_end|><|rotate_left|>\n" +
 		"<|box_start|>1 2 3"
 	p := mustPreset("mineru25-layout")
-	r := p.readAnswer(raw, Markdown, 2000, 1000)
-	require.Equal(t, []Block{
+	r := p.readAnswer(raw, Markdown, Sizes{Width: 2000, Height: 1000})
+	require.Equal(t, []Element{
 		{Label: "title", Box: [4]int{200, 50, 1800, 100}},
 		{Label: "text", Box: [4]int{200, 200, 1800, 300}, Angle: 90},
 		{Label: "image", Box: [4]int{0, 500, 2000, 1000}, Angle: 270},
-	}, r.Blocks)
+	}, briefly(r.Elements))
 	require.Equal(t, raw, r.Content)
 }
 
@@ -137,8 +145,8 @@ func TestPresetsThatClean(t *testing.T) {
 	raw := "# A\n<!-- Image (1, 2, 3, 4) -->\n<page_number>3</page_number> <img>A boat</img>"
 	for _, name := range []string{"qwen3vl", "rolmocr", "nanonets2", "firered", "mineru25"} {
 		p := mustPreset(name)
-		require.Equal(t, NewExtractResult(raw, Markdown), p.readAnswer(raw, Markdown, 10, 10), name)
+		require.Equal(t, NewExtractResult(raw, Markdown), p.readAnswer(raw, Markdown, Sizes{}), name)
 	}
 	var none *Preset
-	require.Equal(t, NewExtractResult(raw, HTML), none.readAnswer(raw, HTML, 10, 10))
+	require.Equal(t, NewExtractResult(raw, HTML), none.readAnswer(raw, HTML, Sizes{}))
 }

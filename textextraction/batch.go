@@ -135,6 +135,9 @@ func (b *batch) yield(yield func(*ExtractResult, error) bool) bool {
 	if err != nil {
 		err = &PageError{Index: b.yielded, Err: err}
 	}
+	if p.result != nil {
+		p.result.setPage(b.yielded)
+	}
 	b.yielded++
 	return yield(p.result, err)
 }

@@ -88,12 +88,20 @@ func decodeEntities(s string) string {
 // unfence takes a code fence off that is around all of s, if its label is one of labels. A fence that is never closed,
 // because the answer ended early, is one around all of it.
 func unfence(s string, labels ...string) string {
+	at := unfenced(s, labels...)
+	return s[at.start:at.end]
+}
+
+// unfenced is where in s unfence finds what it returns.
+func unfenced(s string, labels ...string) span {
+	all := span{0, len(s)}
 	text := strings.TrimFunc(s, isSpace)
 	first, body, ok := strings.Cut(text, "\n")
 	ticks, label := fence(first)
 	if !ok || ticks == 0 || !slices.Contains(labels, strings.ToLower(label)) {
-		return s
+		return all
 	}
+	start := len(s) - len(strings.TrimLeftFunc(s, isSpace)) + len(first) + 1
 	inner := 0 // backticks of the open fence inside
 	for rest, done := body, false; !done; {
 		line, after, more := strings.Cut(rest, "\n")
@@ -107,13 +115,13 @@ func unfence(s string, labels ...string) string {
 		case label != "":
 			inner = n
 		case more: // s goes on behind its fence
-			return s
+			return all
 		default:
-			return strings.TrimSuffix(strings.TrimSuffix(body, line), "\n")
+			return span{start, start + len(strings.TrimSuffix(strings.TrimSuffix(body, line), "\n"))}
 		}
 		rest, done = after, !more
 	}
-	return body
+	return span{start, start + len(body)}
 }
 
 // fence returns the number of backticks that open or close a code block on this line, and the label behind them; 0 if

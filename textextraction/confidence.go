@@ -49,6 +49,12 @@ func (r *ExtractResult) score(offsets []int, logProbs []float32) {
 	c := confidenceOf(logProbs)
 	r.Confidence = &c
 	r.UncertainSpans = r.uncertain()
+	for i := range r.Elements {
+		e := &r.Elements[i]
+		if c, ok := r.ConfidenceOf(e.Start, e.End); ok {
+			e.Confidence = math.Round(c.Probability()*1e4) / 1e4
+		}
+	}
 }
 
 func confidenceOf(logProbs []float32) Confidence {

@@ -39,6 +39,10 @@ func TestConfidence(t *testing.T) {
 	require.Equal(t, "47,5", r.UncertainSpans[0].Text)
 	require.Equal(t, Confidence{Mean: -0.85, Min: -2, Tokens: 4}, r.UncertainSpans[0].Confidence)
 
+	require.Len(t, r.Elements, 2)
+	require.InDelta(t, math.Exp(-0.85), r.Elements[0].Confidence, 1e-4, "with the tokens of its tags")
+	require.InDelta(t, math.Exp(-0.7/3), r.Elements[1].Confidence, 1e-4)
+
 	at := strings.Index(r.RawOutput, "tal")
 	c, ok := r.ConfidenceOf(at+1, at+2)
 	require.True(t, ok)

@@ -141,6 +141,9 @@ func fill(t *testing.T, v reflect.Value) {
 			f.Set(reflect.New(f.Type().Elem()))
 			fill(t, f.Elem())
 		case reflect.Slice: // of strings or structs
+			if f.Type().Elem().Kind() == reflect.Slice {
+				continue // a table's rows, which the test has of its own
+			}
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 			if e := f.Index(0); e.Kind() == reflect.String {
 				e.SetString("text of " + v.Type().Field(i).Name)

@@ -45,8 +45,14 @@
 // # Results
 //
 // [ExtractResult] has what Python's TextOutput has, and why the text ended, the counts of tokens, the times of the stages,
-// and what it ran on; with some presets also the page's Blocks and their places, or its FrontMatter. A text that met the bound on its tokens is marked Truncated, and is no error. [Clean] and
+// and what it ran on; with some presets also the page's FrontMatter. A text that met the bound on its tokens is marked
+// Truncated, and is no error. [Clean] and
 // [PlainText] are the ways from a model's answer to Content and PlainText.
+//
+// Elements are the parts of the page in the order of reading: headings, paragraphs, items, tables, figures, formulas, captions and
+// so on, each an [Element] with its text, its place in the source image where the model gave one, and where in RawOutput it
+// was read. The coordinates of every model are brought to pixels of the source. A table's cells are in its Table, which can be
+// written as Markdown, HTML, CSV or JSON. [Preset.ReadAnswer] does the same for answers from elsewhere.
 //
 // # What differs from Python
 //

@@ -136,7 +136,24 @@ func ExampleExtractResult() {
 	//     "prefill": 0,
 	//     "decode": 0,
 	//     "total": 1.5
-	//   }
+	//   },
+	//   "elements": [
+	//     {
+	//       "kind": "heading",
+	//       "level": 1,
+	//       "text": "Größe",
+	//       "content": "# Größe",
+	//       "start": 0,
+	//       "end": 9
+	//     },
+	//     {
+	//       "kind": "text",
+	//       "text": "zwei Wörter",
+	//       "content": "zwei Wörter",
+	//       "start": 11,
+	//       "end": 23
+	//     }
+	//   ]
 	// }
 }
 
@@ -258,4 +275,25 @@ func ExampleNewPoolOf() {
 		}
 		fmt.Println(res.Worker, res.WordCount)
 	}
+}
+
+func ExamplePreset_ReadAnswer() {
+	// An answer of Qwen3-VL for a page of 1000 × 1400 pixels, made by another program.
+	answer := "# Prices\n\n<!-- Table (100, 200, 900, 400) -->\n" +
+		`\begin{tabular}{|l|r|} \hline Item & Price \\ \hline Tea & 2.50 \\ Cake & 3.00 \\ \hline \end{tabular}`
+	res := textextraction.PresetFor("Qwen/Qwen3-VL-8B-Instruct").ReadAnswer(answer, textextraction.Markdown,
+		textextraction.Sizes{Width: 1000, Height: 1400})
+	for _, e := range res.Elements {
+		fmt.Println(e.Kind, e.Level, e.Box)
+		if e.Table != nil {
+			fmt.Println(e.Table.Markdown())
+		}
+	}
+	// Output:
+	// heading 1 [0 0 0 0]
+	// table 0 [100 280 900 560]
+	// | Item | Price |
+	// | --- | --- |
+	// | Tea | 2.50 |
+	// | Cake | 3.00 |
 }

@@ -172,8 +172,9 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	}
 	info := x.engine.Info()
 	width, height := p.img.Bounds().Dx(), p.img.Bounds().Dy()
-	r := x.settings.preset.readAnswer(out.Text, p.opts.Format, width, height)
-	r.ImageWidth, r.ImageHeight = width, height
+	r := x.settings.preset.readAnswer(out.Text, p.opts.Format, Sizes{
+		Width: width, Height: height, ModelWidth: out.ImageWidth, ModelHeight: out.ImageHeight,
+	})
 	r.ModelName, r.Revision = info.Model, info.Revision
 	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop
 	r.Recoveries = out.Recoveries

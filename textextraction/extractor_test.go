@@ -28,6 +28,10 @@ func TestExtract(t *testing.T) {
 		ImageWidth: 10, ImageHeight: 20, ModelName: "omnidocs/fake", Revision: "abc", WordCount: 2, ContentLength: 10,
 		FinishReason: FinishStop, PromptTokens: 30, VisualTokens: 20, CompletionTokens: 38,
 		Timings: Timings{Encode: time.Second, Total: 2 * time.Second}, Device: "go", DType: "float32",
+		Elements: []Element{
+			{Kind: KindHeading, Level: 1, Text: "A b", Content: "# A **b**", End: 9},
+			{Kind: KindFigure, Label: "Image", Start: 10, End: 38}, // a box that has no area in so small a picture
+		},
 	}, r)
 	require.Equal(t, []backend.Request{{
 		Image: picture(0), Prompt: "qwenvl markdown", System: "s", MaxNewTokens: 8192, MaxPixels: 999,

@@ -33,28 +33,40 @@ func (a *answerReader) frontMatter() {
 		fm, err = parseFrontMatter(head)
 	}
 	if err != nil {
-		fm, body = FrontMatter{Problem: err.Error()}, a.raw
+		fm, body = FrontMatter{Problem: err.Error()}, span{0, len(a.raw)}
 	}
+	text := a.raw[body.start:body.end]
 	a.result.FrontMatter = &fm
-	a.result.Content = Clean(body, a.format)
+	if err != nil {
+		a.result.Content = Clean(text, a.format)
+	} else {
+		a.result.Content = Clean(strings.ReplaceAll(text, "\r\n", "\n"), a.format)
+	}
+	a.result.PlainText = PlainText(text, a.format)
+	a.result.Elements = a.elements(text, body.start)
 }
 
 // cutFrontMatter divides an answer into the lines between two of "---", and the text behind them without the white space
 // around it.
-func cutFrontMatter(s string) (head, body string, err error) {
-	text := strings.TrimLeftFunc(strings.ReplaceAll(s, "\r\n", "\n"), isSpace)
+func cutFrontMatter(s string) (head string, body span, err error) {
+	text := strings.TrimLeftFunc(s, isSpace)
 	rest, ok := strings.CutPrefix(text, "---\n")
 	if !ok {
-		return "", "", errors.New("the answer does not begin with a line ---")
+		rest, ok = strings.CutPrefix(text, "---\r\n")
+	}
+	if !ok {
+		return "", span{}, errors.New("the answer does not begin with a line ---")
 	}
 	for at := 0; at < len(rest); {
 		line, _, _ := strings.Cut(rest[at:], "\n")
 		if strings.TrimRightFunc(line, isSpace) == "---" {
-			return rest[:at], strings.TrimFunc(rest[at+len(line):], isSpace), nil
+			behind := strings.TrimLeftFunc(rest[at+len(line):], isSpace)
+			start := len(s) - len(behind)
+			return rest[:at], span{start, start + len(strings.TrimRightFunc(behind, isSpace))}, nil
 		}
 		at += len(line) + 1
 	}
-	return "", "", errors.New("the front matter has no line --- at its end")
+	return "", span{}, errors.New("the front matter has no line --- at its end")
 }
 
 var frontMatterKeys = []string{"primary_language", "is_rotation_valid", "rotation_correction", "is_table", "is_diagram"}

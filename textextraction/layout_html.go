@@ -15,33 +15,23 @@ var (
 
 // layoutHTML is ParserLayoutHTML.
 func (a *answerReader) layoutHTML() {
-	s := unfence(a.raw, "html", "")
-	var blocks []Block
-	loose := span{-1, -1} // what is in no block
+	at := unfenced(a.raw, "html", "")
+	l := &htmlElements{answerReader: a, s: a.raw[at.start:at.end], offset: at.start}
+	var loose []*htmlNode // what is in no block
 	flush := func() {
-		if loose.start >= 0 {
-			blocks = a.appendBlock(blocks, "", "", s[loose.start:loose.end])
+		if len(loose) > 0 {
+			a.plain = append(a.plain, textOfNodes(loose))
 		}
-		loose.start = -1
+		l.walk(loose, htmlPart{kind: KindText})
+		loose = nil
 	}
-	for _, n := range topLevel(parseHTML(s)) {
-		switch {
-		case n.tag == "div" || n.has("data-bbox") || n.has("data-label"):
+	for _, n := range topLevel(parseHTML(l.s)) {
+		if n.tag == "div" || n.has("data-bbox") || n.has("data-label") {
 			flush()
-			label, inner := n.attr("data-label"), n.inner
-			if n.tag != "div" { // a paragraph, a heading: its tags are part of the text
-				inner = n.outer
-			}
-			if label == "" {
-				label = n.attr("class")
-			}
-			blocks = a.appendBlock(blocks, label, n.attr("data-bbox"), s[inner.start:inner.end])
-		default:
-			if loose.start < 0 {
-				loose.start = n.outer.start
-			}
-			loose.end = n.outer.end
+			l.block(n)
+			continue
 		}
+		loose = append(loose, n)
 	}
 	flush()
 	a.result.PlainText = collapse(strings.Join(a.plain, " ")) // of the HTML: Markdown would leave tables as they are
@@ -49,7 +39,7 @@ func (a *answerReader) layoutHTML() {
 	if a.format == HTML {
 		separator = "\n"
 	}
-	a.join(separator, blocks, func(label string) bool { return slices.Contains(marginLabels, label) })
+	a.join(separator, l.out, func(label string) bool { return slices.Contains(marginLabels, label) })
 }
 
 // topLevel returns the nodes that are directly on the page, out of html and body if they are there.
@@ -66,28 +56,43 @@ func topLevel(root *htmlNode) (nodes []*htmlNode) {
 	return nodes
 }
 
-// appendBlock adds the block that is this HTML. White space, and the mark of a blank page, are none.
-func (a *answerReader) appendBlock(blocks []Block, label, box, html string) []Block {
+// block adds the block that a node is. One without anything in it, and the mark of a blank page, are none.
+func (w *htmlElements) block(n *htmlNode) {
+	label, inner := n.attr("data-label"), n.inner
+	if n.tag != "div" { // a paragraph, a heading: its tags are part of the text
+		inner = n.outer
+	}
+	if label == "" {
+		label = n.attr("class")
+	}
 	lower := strings.ToLower(label)
 	picture := label == "" || slices.ContainsFunc(pictureWords, func(word string) bool { return strings.Contains(lower, word) })
-	html = strings.TrimFunc(dropTags(html, func(n *htmlNode) bool {
+	html := strings.TrimFunc(dropTags(w.s[inner.start:inner.end], func(n *htmlNode) bool {
 		// Outside of pictures the model has made it up; so does Chandra's own code see it.
 		return n.tag == "img" && n.attr("src") == "" && !picture
 	}), isSpace)
-	b := Block{Label: label, Box: a.box(numbers(box)), Content: html}
-	if label == blankLabel || html == "" && b.Box == [4]int{} {
-		return blocks
+	e := Element{Label: label, Box: w.boxOf(n, [4]int{}), Content: html, Start: w.offset + n.outer.start, End: w.offset + n.outer.end}
+	if label == blankLabel || html == "" && e.Box == [4]int{} {
+		return
 	}
+	e.Kind, _ = kindOfLabel(label)
+	if kind, _, ok := kindOfNode(n); ok && e.Kind == KindText {
+		e.Kind = kind
+	}
+	if e.Kind == KindHeading {
+		e.Level = headingLevel(n)
+	}
+	e.readHTML([]*htmlNode{n}, w.s[n.outer.start:n.outer.end])
 	if !slices.Contains(marginLabels, label) {
-		a.plain = append(a.plain, PlainText(html, HTML))
+		w.plain = append(w.plain, PlainText(html, HTML))
 	}
 	switch {
-	case a.format == Markdown:
-		b.Content = markdownOf(html)
+	case w.format == Markdown:
+		e.Content = markdownOf(html)
 	case html != "" && (label == "" || label == "Text") && !strings.Contains(html, "<"):
-		b.Content = "<p>" + html + "</p>"
+		e.Content = "<p>" + html + "</p>"
 	}
-	return append(blocks, b)
+	w.out = append(w.out, e)
 }
 
 // numbers reads "1 2 3 4", "1,2,3,4" or "[1, 2, 3, 4]". Anything else in s makes it nil.

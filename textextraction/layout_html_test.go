@@ -38,7 +38,7 @@ const chandraMarkdown = "# Results & Costs: 5 \\* 3 = 15, snake\\_case, \\$5\n\n
 
 func TestLayoutHTML(t *testing.T) {
 	p := mustPreset("chandra2")
-	r := p.readAnswer(chandraPage, Markdown, 2000, 3000)
+	r := p.readAnswer(chandraPage, Markdown, Sizes{Width: 2000, Height: 3000})
 	require.Equal(t, chandraMarkdown, r.Content)
 	require.Equal(t, chandraPage, r.RawOutput)
 	require.Equal(t, "Results & Costs: 5 * 3 = 15, snake_case, $5 The best value is x_{i} < 3 , see H 2 O and E. coli . Next line a < b. Second. "+
@@ -46,11 +46,11 @@ func TestLayoutHTML(t *testing.T) {
 		"Made up: end link 1 See there and not .", r.PlainText)
 	require.Equal(t, utf8.RuneCountInString(r.Content), r.ContentLength)
 	require.Equal(t, len(strings.Fields(r.PlainText)), r.WordCount)
-	require.Len(t, r.Blocks, 13, "the blank page's is none")
-	require.Equal(t, Block{Label: "Page-Header", Box: [4]int{160, 60, 1800, 150}, Content: "Annual Report 2024"}, r.Blocks[0])
-	require.Equal(t, Block{Label: "Text", Box: [4]int{200, 900, 1800, 990}, Content: "Bare text with no tags"}, r.Blocks[3])
+	require.Len(t, r.Elements, 13, "the blank page's is none")
+	require.Equal(t, Element{Label: "Page-Header", Box: [4]int{160, 60, 1800, 150}, Content: "Annual Report 2024"}, briefly(r.Elements)[0])
+	require.Equal(t, Element{Label: "Text", Box: [4]int{200, 900, 1800, 990}, Content: "Bare text with no tags"}, briefly(r.Elements)[3])
 
-	r = p.readAnswer(chandraPage, HTML, 2000, 3000)
+	r = p.readAnswer(chandraPage, HTML, Sizes{Width: 2000, Height: 3000})
 	require.True(t, strings.HasPrefix(r.Content, `<h1>Results &amp; Costs: 5 * 3 = 15, snake_case, $5</h1>
 <p>The <b>best</b> value is <math>x_{i} &lt; 3</math>,`), r.Content)
 	require.Contains(t, r.Content, "\n<p>Bare text with no tags</p>\n")
@@ -108,14 +108,14 @@ func TestLayoutHTMLTraps(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := mustPreset(row.preset)
-			r := p.readAnswer(row.raw, Markdown, 2048, 1000)
+			r := p.readAnswer(row.raw, Markdown, Sizes{Width: 2048, Height: 1000})
 			require.Equal(t, row.content, r.Content)
 			var boxes [][4]int
-			for _, b := range r.Blocks {
+			for _, b := range r.Elements {
 				boxes = append(boxes, b.Box)
 			}
 			require.Equal(t, row.boxes, boxes)
-			p.readAnswer(row.raw, HTML, 2048, 1000)
+			p.readAnswer(row.raw, HTML, Sizes{Width: 2048, Height: 1000})
 		})
 	}
 }
@@ -134,7 +134,7 @@ func TestLayoutHTMLIsLinear(t *testing.T) {
 	for name, raw := range inputs {
 		for _, format := range []Format{Markdown, HTML} {
 			start := time.Now()
-			p.readAnswer(raw, format, 100, 100)
+			p.readAnswer(raw, format, Sizes{Width: 100, Height: 100})
 			require.Less(t, time.Since(start), 20*time.Second, "%q", name)
 		}
 	}
@@ -150,9 +150,9 @@ func FuzzParsers(f *testing.F) {
 			p := mustPreset(name)
 			for _, format := range []Format{Markdown, HTML} {
 				for _, part := range []string{raw, raw[:len(raw)/2]} {
-					r := p.readAnswer(part, format, 640, 480)
+					r := p.readAnswer(part, format, Sizes{Width: 640, Height: 480})
 					require.True(t, utf8.ValidString(r.Content))
-					for _, b := range r.Blocks {
+					for _, b := range r.Elements {
 						require.True(t, 0 <= b.Box[0] && b.Box[0] <= b.Box[2] && b.Box[2] <= 640 && 0 <= b.Box[1] && b.Box[1] <= b.Box[3] && b.Box[3] <= 480)
 					}
 				}

@@ -23,24 +23,32 @@ var startOfBlock = regexp.MustCompile(`\{\s*"bbox"\s*:`)
 // layoutJSON is ParserLayoutJSON. The blocks are read one by one, so that a fault in one, or the end of the answer, does
 // not take the others along; of a block that is no JSON, what can be told apart is kept.
 func (a *answerReader) layoutJSON() {
-	s := unfence(a.raw, "json", "")
+	at := unfenced(a.raw, "json", "")
+	s := a.raw[at.start:at.end]
 	starts := startOfBlock.FindAllStringIndex(s, -1)
 	if len(starts) == 0 {
 		if list := strings.TrimFunc(s, isSpace); list != "[]" { // an empty page
-			a.result.Content = Clean(a.raw, a.format)
+			a.clean()
 		}
 		return
 	}
-	var blocks []Block
+	var elements []Element
 	for i, start := range starts {
 		end := len(s)
 		if i+1 < len(starts) {
 			end = starts[i+1][0]
 		}
 		b := readJSONBlock(s[start[0]:end])
-		blocks = append(blocks, Block{Label: b.Category, Box: a.box(b.Box), Content: strings.TrimFunc(b.Text, isSpace)})
+		e := Element{Label: b.Category, Box: a.box(b.Box), Start: at.start + start[0], Content: strings.TrimFunc(b.Text, isSpace)}
+		e.End = e.Start + len(strings.TrimRight(s[start[0]:end], " \t\r\n,]"))
+		e.Kind, _ = kindOfLabel(b.Category)
+		e.readMarkdown()
+		if e.keep() {
+			elements = append(elements, e)
+		}
 	}
-	a.join("\n\n", blocks, func(label string) bool { return slices.Contains(outOfText, label) })
+	a.join("\n\n", elements, func(label string) bool { return slices.Contains(outOfText, label) })
+	a.result.PlainText = PlainText(a.result.Content, a.format)
 }
 
 var (

@@ -103,23 +103,23 @@ const (
 	ParserClean Parser = ""
 	// ParserLayoutHTML reads HTML whose top-level elements are the blocks of the page: data-bbox has a block's place, and
 	// data-label or class its label. Content is the HTML within the blocks, or Markdown made of it, with tables left in HTML.
-	// As in Chandra, page headers and footers are left out of it, and are in Blocks.
+	// As in Chandra, page headers and footers are left out of it, and are in Elements.
 	ParserLayoutHTML Parser = "layout_html"
 	// ParserFrontMatter reads Markdown with olmOCR's front matter. Content is the Markdown behind it.
 	ParserFrontMatter Parser = "front_matter"
 	// ParserLayoutJSON reads a list of {"bbox", "category", "text"}. Content is the texts with empty lines between them; page
-	// headers, footers and footnotes are left out of it, and are in Blocks.
+	// headers, footers and footnotes are left out of it, and are in Elements.
 	ParserLayoutJSON Parser = "layout_json"
-	// ParserLayoutTokens reads MinerU's <|box_start|>…<|box_end|><|ref_start|>…<|ref_end|> into Blocks. Content is the answer.
+	// ParserLayoutTokens reads MinerU's <|box_start|>…<|box_end|><|ref_start|>…<|ref_end|> into Elements. Content is the answer.
 	ParserLayoutTokens Parser = "layout_tokens"
 )
 
 // parsers is the table of all parsers.
 var parsers = map[Parser]struct {
-	read  func(*answerReader) // nil: Clean and PlainText
-	boxes bool                // it has coordinates to scale
+	read  func(*answerReader)
+	boxes bool // it has coordinates to scale
 }{
-	ParserClean:        {},
+	ParserClean:        {(*answerReader).clean, false},
 	ParserLayoutHTML:   {(*answerReader).layoutHTML, true},
 	ParserFrontMatter:  {(*answerReader).frontMatter, false},
 	ParserLayoutJSON:   {(*answerReader).layoutJSON, true},

@@ -77,8 +77,8 @@ type ExtractResult struct {
 
 	// FrontMatter is what the model said of the page, where its preset has front matter; otherwise nil.
 	FrontMatter *FrontMatter `json:"front_matter,omitempty"`
-	// Blocks are the parts of the page in the order of reading, where the preset's parser has them.
-	Blocks []Block `json:"blocks,omitempty"`
+	// Elements are the parts of the page in the order of reading, with their places where the model gave them.
+	Elements []Element `json:"elements,omitempty"`
 
 	// Confidence says how sure the model was of all that it wrote; nil where that is not known. [ExtractResult.Words] and
 	// [ExtractResult.ConfidenceOf] tell it of a part.
@@ -90,17 +90,10 @@ type ExtractResult struct {
 }
 
 // NewExtractResult returns the result for what a model wrote: RawOutput, and what follows from it. Everything else is
-// left to the caller. It is for implementations of [TextExtractor]. Bytes of raw that are not UTF-8 become U+FFFD.
+// left to the caller. It is for implementations of [TextExtractor]; [Preset.ReadAnswer] reads the answers of finetunes, and
+// tells the places of elements. Bytes of raw that are not UTF-8 become U+FFFD.
 func NewExtractResult(raw string, format Format) *ExtractResult {
-	raw = strings.ToValidUTF8(raw, "\uFFFD")
-	r := &ExtractResult{
-		Format:    format,
-		RawOutput: raw,
-		Content:   Clean(raw, format),
-		PlainText: PlainText(raw, format),
-	}
-	r.WordCount, r.ContentLength = r.countWords(), r.countLength()
-	return r
+	return (*Preset)(nil).readAnswer(raw, format, Sizes{})
 }
 
 func (r *ExtractResult) countWords() int {

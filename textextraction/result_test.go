@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/textextraction/table"
 )
 
 func TestNewExtractResult(t *testing.T) {
@@ -29,6 +31,9 @@ func TestNewExtractResult(t *testing.T) {
 func TestResultJSONRoundTrip(t *testing.T) {
 	var r ExtractResult
 	fill(t, reflect.ValueOf(&r).Elem())
+	cells, err := table.New([][]table.Cell{{{Text: "a", ColSpan: 2}}, {{Text: "b", Header: true}, {Text: "c"}}}, 1, "d")
+	require.NoError(t, err)
+	r.Elements[0].Table = cells
 	r.Timings = Timings{Preprocess: 1, Encode: 123456789, Prefill: 3 * time.Second, Decode: 100*time.Hour + 1, Total: 1<<53 - 1}
 	text, err := json.Marshal(r)
 	require.NoError(t, err)
@@ -40,7 +45,7 @@ func TestResultJSONRoundTrip(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &fields))
 	for field := range strings.SplitSeq("content format raw_output plain_text image_width image_height model_name word_count "+
 		"content_length finish_reason truncated prompt_tokens visual_tokens completion_tokens timings device dtype worker revision "+
-		"front_matter blocks confidence uncertain_spans recoveries", " ") {
+		"front_matter elements confidence uncertain_spans recoveries", " ") {
 		require.Contains(t, fields, field)
 		delete(fields, field)
 	}

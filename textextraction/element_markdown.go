@@ -1,0 +1,439 @@
+package textextraction
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/omnidocs/omnidocs/textextraction/table"
+)
+
+// placeComment is boxComment, with what it says.
+var placeComment = regexp.MustCompile(`<!--` + spaceClass + `*(Table|Image)` + spaceClass + `*\(([^)]+)\)` + spaceClass + `*-->\n?`)
+
+// elementsOfMarkdown returns the elements of an answer in Markdown, s, which stands at offset in RawOutput: its blocks, and the
+// places of images and tables that Qwen-VL writes in comments. Every character that is not white space is in one of them, but
+// what is markup between them.
+func (a *answerReader) elementsOfMarkdown(s string, offset int) []Element {
+	r := &markdownElements{answerReader: a, s: s, offset: offset, table: -1}
+	at := 0
+	for _, m := range placeComment.FindAllStringSubmatchIndex(s, -1) {
+		if strings.Contains(s[m[4]:m[5]], "-->") {
+			continue // two comments, with a text between them
+		}
+		r.blocks(at, m[0])
+		r.endTable()
+		r.place(s[m[2]:m[3]], s[m[4]:m[5]], span{m[0], m[1]})
+		at = m[1]
+	}
+	r.blocks(at, len(s))
+	r.endTable()
+	return r.out
+}
+
+type markdownElements struct {
+	*answerReader
+	s       string
+	offset  int
+	out     []Element
+	table   int    // the element in out for the place of a table that has not come yet, or -1
+	indents []int  // of the list that is open, outermost first
+	closes  [2]int // the last ends of HTML and of LaTeX tables in the piece that is read: behind them none need be looked for
+}
+
+// place makes an element of a comment.
+func (r *markdownElements) place(what, coordinates string, at span) {
+	r.indents = nil
+	e := Element{Kind: KindFigure, Label: what, Box: r.box(numbers(coordinates)), Start: r.offset + at.start, End: r.offset + at.end}
+	if what == "Table" {
+		e.Kind = KindTable
+		r.table = len(r.out)
+	}
+	r.out = append(r.out, e)
+}
+
+// endTable ends the wait for the table of a place. One that did not come, and has no place that can be read, is none.
+func (r *markdownElements) endTable() {
+	if r.table >= 0 && r.out[r.table].Text == "" && r.out[r.table].Box == [4]int{} {
+		r.out = slices.Delete(r.out, r.table, r.table+1)
+	}
+	r.table = -1
+}
+
+// blocks makes elements of s[at:limit].
+func (r *markdownElements) blocks(at, limit int) {
+	part := r.s[:limit]
+	r.closes = [2]int{at + lastFold(part[at:], "</table"), at + strings.LastIndex(part[at:], `\end{`)}
+	for at < limit {
+		line := part[at:lineEnd(part, at)]
+		if strings.TrimFunc(line, isSpace) == "" {
+			at += len(line)
+			continue
+		}
+		e, end := r.block(part, at)
+		if e.Kind != KindListItem {
+			r.indents = nil
+		}
+		e.Start, e.End = r.offset+at, r.offset+at+len(strings.TrimRightFunc(part[at:end], isSpace))
+		piece := part[at:end]
+		if end == len(r.s) {
+			piece = dropCutComment(piece)
+		}
+		e.Content = strings.Trim(strings.TrimRightFunc(piece, isSpace), "\r\n")
+		r.add(e)
+		at = end
+	}
+}
+
+// add adds an element, with its text. The first table behind its place is that.
+func (r *markdownElements) add(e Element) {
+	e.readMarkdown()
+	if e.Kind == KindTable && r.table >= 0 {
+		place := &r.out[r.table]
+		e.Label, e.Box = place.Label, place.Box
+		if place.End == e.Start || strings.TrimFunc(r.s[place.End-r.offset:e.Start-r.offset], isSpace) == "" {
+			e.Start = place.Start
+			*place = e
+		} else {
+			r.out = append(slices.Delete(r.out, r.table, r.table+1), e)
+		}
+		r.table = -1
+		return
+	}
+	if e.keep() {
+		r.out = append(r.out, e)
+	}
+}
+
+// lineEnd is behind the line that i is in, its line break included.
+func lineEnd(s string, i int) int {
+	if n := strings.IndexByte(s[i:], '\n'); n >= 0 {
+		return i + n + 1
+	}
+	return len(s)
+}
+
+// lastFold is strings.LastIndex without regard to case, for ASCII.
+func lastFold(s, lower string) int { return strings.LastIndex(strings.ToLower(s), lower) }
+
+// block tells the kind of the block that begins with the line at index at, and its end.
+func (r *markdownElements) block(s string, at int) (e Element, end int) {
+	if e, end, ok := r.start(s, at); ok {
+		return e, end
+	}
+	// A paragraph: up to an empty line, or to another block.
+	first := true
+	for end = at; end < len(s); first = false {
+		next := lineEnd(s, end)
+		line := s[end:next]
+		if strings.TrimFunc(line, isSpace) == "" {
+			break
+		}
+		if !first {
+			if _, _, ok := r.start(s, end); ok {
+				break
+			}
+		}
+		if inside := tableStart.FindStringIndex(line); inside != nil && (inside[0] > 0 || !first) {
+			end += inside[0]
+			break
+		}
+		end = next
+	}
+	return Element{Kind: KindText}, end
+}
+
+// What begins a block, or a table in the midst of a line.
+var (
+	headingLine  = regexp.MustCompile(`^[ \t]{0,3}(#{1,6})[ \t]`)
+	itemLine     = regexp.MustCompile(`^([ \t]*)(?:[-*+•]|\d{1,9}[.)])[ \t]+\S`)
+	imageLine    = regexp.MustCompile(`^[ \t]*!\[[^\]\n]*\]\([^)\n]*\)[ \t\r]*(?:\n|$)`)
+	footnoteLine = regexp.MustCompile(`^[ \t]*\[\^[^\]\n]+\]:`)
+	tagLine      = regexp.MustCompile(`^[ \t]*<(page_number|watermark|signature|img)>`)
+	tableStart   = regexp.MustCompile(`\\begin\s*\{(?:tabular[*xy]?|longtable|supertabular|tabu)\}|(?i:<table[\s>])|<(?:fcel|ecel|ched|rhed|otsl)>`)
+	mathStart    = regexp.MustCompile(`^[ \t]*\\begin\s*\{(equation|align|gather|multline|eqnarray|displaymath|array|aligned)\*?\}`)
+	tableFloat   = regexp.MustCompile(`^[ \t]*\\begin\s*\{(table)\*?\}`)
+)
+
+// start tells the kind and the end of a block that begins with the line at index at in other ways than a paragraph does.
+func (r *markdownElements) start(s string, at int) (e Element, end int, ok bool) {
+	next := lineEnd(s, at)
+	line := s[at:next]
+	if ticks, label := fence(line); ticks > 0 {
+		kind, _ := kindOfLabel(label) // mermaid is a chart
+		if kind != KindChart {
+			kind = KindCode
+		}
+		return Element{Kind: kind, Label: label}, fenceEnd(s, next, ticks), true
+	}
+	if m := headingLine.FindStringSubmatch(line); m != nil {
+		return Element{Kind: KindHeading, Level: len(m[1])}, next, true
+	}
+	if m := itemLine.FindStringSubmatch(line); m != nil && !isBreak(strings.TrimFunc(line, isSpace)) {
+		return Element{Kind: KindListItem, Level: r.indent(len(strings.ReplaceAll(m[1], "\t", "    ")))}, r.itemEnd(s, next), true
+	}
+	if imageLine.MatchString(line) {
+		return Element{Kind: KindFigure}, next, true
+	}
+	if footnoteLine.MatchString(line) {
+		return Element{Kind: KindFootnote}, r.itemEnd(s, next), true
+	}
+	if m := tagLine.FindStringSubmatch(line); m != nil {
+		kind, _ := kindOfLabel(m[1])
+		tag := "</" + m[1] + ">"
+		closing := strings.Index(line, tag)
+		inner, _, _ := strings.Cut(line[len(m[0]):], tag)
+		rest := ""
+		if closing >= 0 {
+			rest = line[closing+len(tag):]
+		}
+		switch {
+		case blockText(inner) == "": // the tag is all that there is
+		case strings.TrimFunc(rest, isSpace) == "":
+			return Element{Kind: kind, Label: m[1]}, next, true
+		case tagLine.MatchString(rest):
+			return Element{Kind: kind, Label: m[1]}, at + closing + len(tag), true
+		}
+	}
+	if end := r.tableEnd(s, at, next); end > at {
+		return Element{Kind: KindTable}, end, true
+	}
+	if end := r.formulaEnd(s, at); end > at {
+		return Element{Kind: KindFormula}, end, true
+	}
+	return Element{}, at, false
+}
+
+// indent is the level of an item that is so far in.
+func (r *markdownElements) indent(spaces int) int {
+	for n := len(r.indents); n > 0 && r.indents[n-1] > spaces; n = len(r.indents) {
+		r.indents = r.indents[:n-1]
+	}
+	if n := len(r.indents); n == 0 || spaces >= r.indents[n-1]+2 {
+		r.indents = append(r.indents, spaces)
+	}
+	return len(r.indents)
+}
+
+// itemEnd is the end of an item whose first line ends at next: the lines that follow directly, up to another block.
+func (r *markdownElements) itemEnd(s string, next int) int {
+	for next < len(s) {
+		end := lineEnd(s, next)
+		line := s[next:end]
+		if strings.TrimFunc(line, isSpace) == "" || tableStart.MatchString(line) || itemLine.MatchString(line) {
+			break
+		}
+		kept := r.indents
+		_, _, ok := r.start(s, next)
+		if r.indents = kept; ok {
+			break
+		}
+		next = end
+	}
+	return next
+}
+
+// fenceEnd is the end of a code block whose opening line ends at next.
+func fenceEnd(s string, next, ticks int) int {
+	for at := next; at < len(s); {
+		end := lineEnd(s, at)
+		if n, label := fence(s[at:end]); n >= ticks && label == "" {
+			return end
+		}
+		at = end
+	}
+	return len(s)
+}
+
+// tableEnd is the end of the table that begins with the line from at to next, or at if none does.
+func (r *markdownElements) tableEnd(s string, at, next int) int {
+	line := s[at:next]
+	if m := tableFloat.FindStringSubmatch(line); m != nil {
+		return r.environmentEnd(s, at, "table")
+	}
+	if m := tableStart.FindStringIndex(line); m != nil && strings.TrimFunc(line[:m[0]], isSpace) == "" {
+		switch opening := line[m[0]:m[1]]; {
+		case opening[0] == '\\':
+			name := opening[strings.IndexByte(opening, '{')+1 : len(opening)-1]
+			return r.environmentEnd(s, at, name)
+		case strings.EqualFold(opening[:6], "<table"):
+			return r.htmlTableEnd(s, at)
+		}
+		end := next // OTSL
+		for end < len(s) && strings.TrimFunc(s[end:lineEnd(s, end)], isSpace) != "" {
+			end = lineEnd(s, end)
+		}
+		return end
+	}
+	if next < len(s) && strings.Contains(line, "|") {
+		rule := s[next:lineEnd(s, next)]
+		if strings.Contains(rule, "|") && ruleRow.MatchString(strings.TrimFunc(rule, isSpace)) {
+			end := next
+			for end < len(s) && strings.Contains(s[end:lineEnd(s, end)], "|") {
+				end = lineEnd(s, end)
+			}
+			return end
+		}
+	}
+	return at
+}
+
+// environmentEnd is behind the end of LaTeX's environment that begins at at; without one, that of s.
+func (r *markdownElements) environmentEnd(s string, at int, name string) int {
+	depth := 0
+	for i := at; i <= r.closes[1]; {
+		n := strings.IndexByte(s[i:], '\\')
+		if n < 0 {
+			break
+		}
+		i += n + 1
+		rest := s[i:]
+		switch {
+		case strings.HasPrefix(rest, "begin{"+name):
+			depth++
+		case strings.HasPrefix(rest, "end{"+name):
+			if depth--; depth <= 0 {
+				if brace := strings.IndexByte(rest, '}'); brace >= 0 {
+					return i + brace + 1
+				}
+			}
+		}
+	}
+	return len(s)
+}
+
+var tableTag = regexp.MustCompile(`(?i)<(/?)table\b[^>]*>`)
+
+// htmlTableEnd is behind the end of the HTML table that begins at at; without one, that of s.
+func (r *markdownElements) htmlTableEnd(s string, at int) int {
+	if r.closes[0] < at {
+		return len(s)
+	}
+	depth := 0
+	for i := at; ; {
+		m := tableTag.FindStringSubmatchIndex(s[i:])
+		if m == nil {
+			return len(s)
+		}
+		i += m[1]
+		if m[2] == m[3] {
+			depth++
+		} else if depth--; depth <= 0 {
+			return i
+		}
+	}
+}
+
+// formulaEnd is the end of the display math that begins at at and has nothing behind it on its last line, or at.
+func (r *markdownElements) formulaEnd(s string, at int) int {
+	start := skipSpace(s, at)
+	end := -1
+	switch {
+	case strings.HasPrefix(s[start:], "$$"):
+		if n := strings.Index(s[start+2:], "$$"); n >= 0 {
+			end = start + 2 + n + 2
+		}
+	case strings.HasPrefix(s[start:], `\[`):
+		if n := strings.Index(s[start+2:], `\]`); n >= 0 {
+			end = start + 2 + n + 2
+		}
+	default:
+		if m := mathStart.FindStringSubmatch(s[start:lineEnd(s, start)]); m != nil && strings.Contains(s[start:], `\end{`+m[1]) {
+			end = r.environmentEnd(s, start, m[1])
+		}
+	}
+	if end < 0 || strings.TrimFunc(s[end:lineEnd(s, end)], isSpace) != "" {
+		return at
+	}
+	return lineEnd(s, end)
+}
+
+// readMarkdown takes the text of Content, in the way of its kind.
+func (e *Element) readMarkdown() {
+	source := e.Content
+	e.Text = blockText(source)
+	switch e.Kind {
+	case KindTable:
+		parse := table.ParseMarkdown
+		switch {
+		case strings.Contains(source, `\begin`):
+			parse = table.ParseLaTeX
+			e.Text = ""
+		case lastFold(source, "<table") >= 0:
+			parse, source = table.ParseHTML, escapeLoose(source)
+			e.Text = PlainText(source, HTML)
+		case table.IsOTSL(source):
+			parse = table.ParseOTSL
+			e.Text = ""
+		default:
+			e.Text = ""
+		}
+		e.readTable(source, parse)
+		switch around := aroundTabular(source); {
+		case e.Text == "":
+			e.Text = blockText(source)
+		case around != "":
+			e.Text = around + "\n" + e.Text
+		}
+	case KindFormula:
+		e.Text = stripFormula(source)
+	case KindCode, KindChart:
+		e.Text = codeText(source)
+	case KindFigure:
+		if m := imageLine.FindString(source); m != "" {
+			alt, _, _ := strings.Cut(strings.TrimLeft(m, " \t![")+"]", "](")
+			e.Text = blockText(alt)
+		}
+	case KindHeading:
+		if e.Level == 0 {
+			if m := headingLine.FindStringSubmatch(source); m != nil {
+				e.Level = len(m[1])
+			}
+		}
+	case KindListItem:
+		e.Text = strings.TrimLeft(e.Text, "-+• ")
+	}
+	if m := tagLine.FindStringSubmatch(source); m != nil && e.Label == m[1] {
+		inner := source[strings.IndexByte(source, '>')+1:]
+		inner, _, _ = strings.Cut(inner, "</"+m[1]+">")
+		e.Text = blockText(inner)
+	}
+}
+
+var (
+	tabular      = regexp.MustCompile(`(?s)\\begin\s*\{(?:tabular|longtable|array|supertabular|tabu).*\\end\s*\{(?:tabular[*xy]?|longtable|array|supertabular|tabu)\}`)
+	latexCommand = regexp.MustCompile(`\\[A-Za-z]+\*?(?:\[[^\]]*\]|\{[^{}]*\})*`)
+)
+
+// aroundTabular is the text in a table environment that is outside of its rows, and is no caption.
+func aroundTabular(source string) string {
+	if !tableFloat.MatchString(source) {
+		return ""
+	}
+	return collapse(latexCommand.ReplaceAllLiteralString(tabular.ReplaceAllLiteralString(source, ""), " "))
+}
+
+// blockText is PlainText of a block within an answer.
+func blockText(s string) string {
+	w := &textWriter{lines: strings.Split(dropComments(s), "\n")}
+	for i := range w.lines {
+		w.line(i)
+	}
+	w.flush()
+	return collapse(w.out.String())
+}
+
+// codeText is a code block without its fences.
+func codeText(s string) string {
+	first, rest, _ := strings.Cut(s, "\n")
+	ticks, _ := fence(first)
+	if ticks == 0 {
+		return s
+	}
+	if at := strings.LastIndexByte(rest, '\n') + 1; at <= len(rest) {
+		if n, label := fence(rest[at:]); n >= ticks && label == "" {
+			rest = rest[:max(at-1, 0)]
+		}
+	}
+	return rest
+}
