@@ -93,7 +93,15 @@ func BatchFromFS(ctx context.Context, fsys fs.FS, opts BatchOptions) (*DocumentB
 		return nil, fmt.Errorf("omnidocs: batch: %w", err)
 	}
 	slices.Sort(b.paths)
+	b.start()
 	return b, nil
+}
+
+// start gets ready for PDFs, if there are any.
+func (b *DocumentBatch) start() {
+	if slices.ContainsFunc(b.paths, func(name string) bool { return strings.EqualFold(path.Ext(name), ".pdf") }) {
+		Start()
+	}
 }
 
 // matchesName holds a pattern against the file's name, or its path if the pattern has folders.

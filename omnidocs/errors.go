@@ -12,6 +12,8 @@ var (
 	ErrClosed = errors.New("omnidocs: document is closed")
 	// ErrPassword is matched by the error of an encrypted PDF for which no password was given, or a wrong one.
 	ErrPassword = errors.New("password required or wrong")
+	// ErrPageTimeout is matched by the error of a page that took longer than [LoadOptions].PageTimeout.
+	ErrPageTimeout = errors.New("page timed out")
 	// ErrOptions is matched by the errors of options that are out of range.
 	ErrOptions = errors.New("omnidocs: invalid options")
 	// ErrTooLarge is matched by the errors of what is beyond a limit of [LoadOptions].

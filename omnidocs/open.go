@@ -1,6 +1,7 @@
 package omnidocs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +13,81 @@ import (
 	"reflect"
 
 	"github.com/omnidocs/omnidocs/internal/imageproc"
+	"github.com/omnidocs/omnidocs/omnidocs/internal/pdf"
 )
 
-// Open opens a file by what is in it: a picture (PNG, JPEG, GIF, WebP, BMP, or TIFF with all its pages). An
+// Open opens a file by what is in it: a PDF, or a picture (PNG, JPEG, GIF, WebP, BMP, or TIFF with all its pages). An
 // error is a [DocumentLoadError], an [UnsupportedFormatError] or a [PageRangeError].
 func Open(ctx context.Context, path string, opts LoadOptions) (*Document, error) {
-	return openFiles(ctx, []string{path}, opts, SourceFile)
+	return openFile(ctx, path, opts, false)
+}
+
+// FromPDF is [Open] for PDFs alone. What the file is called does not matter.
+//
+// The first PDF that a program opens waits for PDFium to be compiled, some seconds of processor time; the result is kept
+// in the user's cache folder. [Start] begins with it sooner.
+func FromPDF(ctx context.Context, path string, opts LoadOptions) (*Document, error) {
+	return openFile(ctx, path, opts, true)
+}
+
+// Start begins to get ready for PDFs in the background, and returns at once. The first call that needs it waits for the
+// rest.
+func Start() { pdf.Start() }
+
+func openFile(ctx context.Context, path string, opts LoadOptions, onlyPDF bool) (*Document, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	meta := DocumentMetadata{SourceType: SourceFile, SourcePath: absolute(path), FileName: filepath.Base(path)}
+	return open(ctx, path, onDisk(path), opts, meta, onlyPDF)
+}
+
+// open opens a document by what is in it. The options have their defaults.
+func open(ctx context.Context, name string, f file, opts LoadOptions, meta DocumentMetadata, onlyPDF bool) (*Document, error) {
+	kind, err := withFile(f, func(r io.ReaderAt, size int64) (kind, error) { return kindOf(r, size), ctx.Err() })
+	switch {
+	case err != nil:
+		return nil, loadError(name, err)
+	case kind == kindEmpty:
+		return nil, loadError(name, fmt.Errorf("%w: it has no bytes; write or download the file again", imageproc.ErrEmpty))
+	case kind == kindPDF:
+		src, meta, err := openPDF(ctx, f, opts, meta)
+		if err != nil {
+			return nil, loadError(name, err)
+		}
+		return newDocument(name, src, meta, opts)
+	case onlyPDF:
+		return nil, &UnsupportedFormatError{Source: name, Err: errors.New(`it is no PDF, which has "%PDF-" at its beginning; Open and FromImage read pictures`)}
+	}
+	src := &pictures{}
+	if meta.FileSize, err = src.add(ctx, f, opts); err != nil {
+		return nil, loadError(name, err)
+	}
+	meta.Format = src.format()
+	return newDocument(name, src, meta, opts)
+}
+
+// kind is what is told from the beginning of a file.
+type kind int
+
+const (
+	kindOther kind = iota
+	kindEmpty
+	kindPDF
+)
+
+// kindOf tells a PDF as its viewers do: by a mark that need not be the first thing in the file.
+func kindOf(r io.ReaderAt, size int64) kind {
+	if size == 0 {
+		return kindEmpty
+	}
+	head := make([]byte, 1024)
+	n, _ := r.ReadAt(head, 0) // an error shows when the file is read
+	if bytes.Contains(head[:n], []byte("%PDF-")) {
+		return kindPDF
+	}
+	return kindOther
 }
 
 // FromImage opens a picture file; see [Open]. Every page of a TIFF is a page; of an animated GIF the first frame is.
@@ -25,13 +95,8 @@ func FromImage(ctx context.Context, path string, opts LoadOptions) (*Document, e
 	return FromImages(ctx, []string{path}, opts)
 }
 
-// FromImages makes one document of picture files, in the order given.
+// FromImages makes one document of picture files, in the order given. They are only inspected: none stays open.
 func FromImages(ctx context.Context, paths []string, opts LoadOptions) (*Document, error) {
-	return openFiles(ctx, paths, opts, SourceImage)
-}
-
-// openFiles opens picture files. They are only inspected: none stays open.
-func openFiles(ctx context.Context, paths []string, opts LoadOptions, kind SourceType) (*Document, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -40,7 +105,7 @@ func openFiles(ctx context.Context, paths []string, opts LoadOptions, kind Sourc
 		return nil, &DocumentLoadError{Err: errors.New("no picture files are given")}
 	}
 	src := &pictures{}
-	meta := DocumentMetadata{SourceType: kind}
+	meta := DocumentMetadata{SourceType: SourceImage}
 	for _, path := range paths {
 		size, err := src.add(ctx, onDisk(path), opts)
 		if err != nil {
@@ -62,13 +127,8 @@ func openFS(ctx context.Context, fsys fs.FS, name string, opts LoadOptions) (*Do
 	if err != nil {
 		return nil, loadError(name, err)
 	}
-	src := &pictures{}
-	size, err := src.add(ctx, f, opts)
-	if err != nil {
-		return nil, loadError(name, err)
-	}
-	meta := DocumentMetadata{SourceType: SourceFile, SourcePath: name, FileName: path.Base(name), FileSize: size, Format: src.format()}
-	return newDocument(name, src, meta, opts)
+	meta := DocumentMetadata{SourceType: SourceFile, SourcePath: name, FileName: path.Base(name)}
+	return open(ctx, name, f, opts, meta, false)
 }
 
 // FromReader reads a document that is not in a file; see [FromBytes].
@@ -96,16 +156,11 @@ func fromBytes(ctx context.Context, data []byte, name string, opts LoadOptions, 
 		return nil, err
 	}
 	name = defaultTo(name, "document")
-	meta.FileName, meta.FileSize = filepath.Base(name), int64(len(data))
-	if meta.FileSize > opts.MaxBytes {
+	meta.FileName = filepath.Base(name)
+	if int64(len(data)) > opts.MaxBytes {
 		return nil, loadError(name, tooManyBytes(opts.MaxBytes))
 	}
-	src := &pictures{}
-	if _, err := src.add(ctx, inMemory(data), opts); err != nil {
-		return nil, loadError(name, err)
-	}
-	meta.Format = src.format()
-	return newDocument(name, src, meta, opts)
+	return open(ctx, name, inMemory(data), opts, meta, false)
 }
 
 // NewImageDocument makes a document of pictures that are decoded already. The name is for errors and metadata; "" is

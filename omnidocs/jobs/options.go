@@ -70,6 +70,12 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// Validate returns every fault of the options as one error, which matches [ErrOptions].
+func (o Options) Validate() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 // withDefaults fills in the defaults, or returns every fault.
 func (o Options) withDefaults() (Options, error) {
 	var faults []error
