@@ -22,8 +22,9 @@
 //
 // # What differs from Python
 //
+//   - FromURL bounds what it downloads, and refuses addresses that are not public.
 //   - Pages are counted from 0 everywhere. Python's get_page_text counts from 1.
-//   - Files are told by what is in them, not by their names, and FromBytes reads pictures too.
+//   - Files are told by what is in them, not by their names, and FromBytes and FromURL read pictures too.
 //   - All pages of a TIFF are pages, EXIF orientation is honored, and transparent pixels are white.
 //   - A page that cannot be read is a [PageError], and the others go on; an encrypted or damaged PDF is a [DocumentLoadError].
 //   - Rendered pages are kept in a small window, not until the document is closed.
