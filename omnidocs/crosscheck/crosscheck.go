@@ -104,6 +104,9 @@ func Compare(content, layer string, opts Options) Report {
 	return r
 }
 
+// Usable says whether a text layer is one that can be compared with, or used in the place of what was not read.
+func Usable(layer string) bool { return unusable(layer, words(layer, false)) == "" }
+
 // cover says which words of a are in an n-gram that b has too, and which part of a's n-grams these are. Every n-gram of b answers for one of a.
 func cover(a, b []word, n int) (covered []bool, share float64) {
 	has := map[string]int{}

@@ -31,7 +31,7 @@ type fake struct {
 }
 
 func (f *fake) ExtractWith(ctx context.Context, img image.Image, opts textextraction.Options) (*textextraction.ExtractResult, error) {
-	page := number(img)
+	page := pageOf(img)
 	f.mu.Lock()
 	if f.attempts == nil {
 		f.attempts = map[int]int{}
@@ -81,8 +81,8 @@ func picture(n int) image.Image {
 	return img
 }
 
-// number tells which page a picture is.
-func number(img image.Image) int {
+// pageOf tells which page a picture is.
+func pageOf(img image.Image) int {
 	r, g, b, _ := img.At(img.Bounds().Min.X+3, img.Bounds().Min.Y+2).RGBA()
 	return int(r>>8<<16 | g>>8<<8 | b>>8)
 }

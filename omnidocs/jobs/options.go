@@ -62,6 +62,10 @@ type Options struct {
 	MaxDeaths int
 	// RetryPoisoned gives the pages that were set aside another chance.
 	RetryPoisoned bool
+	// CrossCheck holds every page against the text that its PDF has itself, where it has any, see package crosscheck.
+	CrossCheck bool
+	// TextLayerFallback gives a page that failed the text that its PDF has itself, where it has any that is usable. The page keeps its error, and is marked.
+	TextLayerFallback bool
 	// Progress is told of every page that has ended, and of every document. It is called from one goroutine at a time and must return soon. Nil means nobody.
 	Progress func(Progress)
 	// OnPage is given every page that has ended, as soon as it has, with the id of its document. It is called as Progress is. Nil means nobody.

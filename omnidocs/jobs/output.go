@@ -11,6 +11,8 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/omnidocs/omnidocs/omnidocs/assemble"
+	"github.com/omnidocs/omnidocs/omnidocs/crosscheck"
 	"github.com/omnidocs/omnidocs/omnidocs/internal/atomicfile"
 	"github.com/omnidocs/omnidocs/omnidocs/journal"
 	"github.com/omnidocs/omnidocs/textextraction"
@@ -25,7 +27,7 @@ const (
 	JSON Output = "json"
 	// JSONL is a line of JSON for each page: its source_path, page, and result or error.
 	JSONL Output = "jsonl"
-	// Markdown is the text of all pages, which must be read as Markdown, with an empty line between two.
+	// Markdown is the text of all pages, which must be read as Markdown, assembled to one.
 	Markdown Output = "markdown"
 	// HTML is a page of HTML with a section for each page, which must be read as HTML.
 	HTML Output = "html"
@@ -49,15 +51,17 @@ func (e *OutputError) Unwrap() error { return e.Err }
 
 // outputs is a folder of results. What the job itself needs is in a folder within it.
 type outputs struct {
-	dir   string
-	kinds []Output
-	lock  *flock.Flock
+	dir      string
+	kinds    []Output
+	assemble assemble.Options
+	lock     *flock.Flock
 }
 
 const stateDir = ".omnidocs"
 
 // openOutputs takes a folder for results; nil if none is wanted.
-func openOutputs(dir string, kinds []Output, format textextraction.Format) (*outputs, error) {
+func openOutputs(opts DirectoryOptions) (*outputs, error) {
+	dir, kinds, format := opts.OutputDir, opts.Outputs, opts.Page.Format
 	if dir == "" {
 		if len(kinds) > 0 {
 			return nil, fmt.Errorf("%w: Outputs: %v, but OutputDir is empty", ErrOptions, kinds)
@@ -75,7 +79,7 @@ func openOutputs(dir string, kinds []Output, format textextraction.Format) (*out
 			return nil, fmt.Errorf("%w: Outputs: %q, but pages are read as %v: set Page.Format", ErrOptions, kind, format)
 		}
 	}
-	o := &outputs{dir: dir, kinds: kinds, lock: flock.New(filepath.Join(dir, stateDir, "lock"))}
+	o := &outputs{dir: dir, kinds: kinds, assemble: opts.Assemble, lock: flock.New(filepath.Join(dir, stateDir, "lock"))}
 	if err := o.open(); err != nil {
 		return nil, fmt.Errorf("jobs: output folder %q: %w", dir, err)
 	}
@@ -115,7 +119,7 @@ func (o *outputs) journal() (*journal.Journal, error) {
 // write writes a document's result under a name.
 func (o *outputs) write(name string, d *DocumentResult) {
 	for _, kind := range o.kinds {
-		data, extension, err := render(kind, d)
+		data, extension, err := o.render(kind, d)
 		path := filepath.Join(o.dir, filepath.FromSlash(name)+extension)
 		if err == nil {
 			err = atomicfile.Write(path, o.tmp(), data)
@@ -129,18 +133,29 @@ func (o *outputs) write(name string, d *DocumentResult) {
 }
 
 // render is a document as a file, with its extension.
-func render(kind Output, d *DocumentResult) (data []byte, extension string, err error) {
+func (o *outputs) render(kind Output, d *DocumentResult) (data []byte, extension string, err error) {
 	switch kind {
 	case JSONL:
 		data, err = lines(d)
 		return data, ".jsonl", err
 	case Markdown:
-		return append([]byte(MergeTextResults(d.AllResults(), "\n\n")), '\n'), ".md", nil
+		return []byte(d.Markdown(o.assemble).Text + "\n"), ".md", nil
 	case HTML:
 		return sections(d), ".html", nil
 	}
 	data, err = encode(d.json(false), "  ")
 	return data, ".json", err
+}
+
+// Markdown makes one document of the pages that were read, see package assemble; its pages are counted from 0.
+func (d *DocumentResult) Markdown(opts assemble.Options) assemble.Document {
+	var pages []assemble.Page
+	for _, p := range d.pages {
+		if p.Result != nil {
+			pages = append(pages, assemble.Page{Number: p.Page, Text: p.Result.Content})
+		}
+	}
+	return assemble.Markdown(pages, opts)
 }
 
 // pageJSON is a line of JSONL.
@@ -151,6 +166,8 @@ type pageJSON struct {
 	Result     *textextraction.ExtractResult `json:"result,omitempty"`
 	Error      string                        `json:"error,omitempty"`
 	Attempts   int                           `json:"attempts,omitempty"`
+	TextLayer  bool                          `json:"text_layer,omitempty"`
+	Check      *crosscheck.Report            `json:"check,omitempty"`
 }
 
 func lines(d *DocumentResult) ([]byte, error) {
@@ -163,9 +180,9 @@ func lines(d *DocumentResult) ([]byte, error) {
 		all = append(all, line...)
 	}
 	for _, p := range d.pages {
-		out := pageJSON{SourcePath: d.SourcePath, Page: p.Page, PageCount: d.PageCount}
+		out := pageJSON{SourcePath: d.SourcePath, Page: p.Page, PageCount: d.PageCount, TextLayer: p.TextLayer, Check: p.Check}
 		if p.Result != nil {
-			out.Result = withoutTimes(p.Result)
+			out.Result = repeatable(p.Result)
 		}
 		if p.Err != nil {
 			out.Error, out.Attempts = p.Err.Error(), p.Attempts

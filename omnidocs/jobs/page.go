@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"image"
 	"reflect"
 	"sync"
 	"time"
 
+	"github.com/omnidocs/omnidocs/omnidocs/crosscheck"
 	"github.com/omnidocs/omnidocs/omnidocs/journal"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
@@ -81,7 +83,15 @@ func (r *reader) known(key journal.Key, page int) (PageOutcome, bool, error) {
 	if err := json.Unmarshal(data, &result); err != nil {
 		return PageOutcome{}, false, nil //nolint:nilerr // another version of the library wrote it: the page is read anew
 	}
+	number(&result, page)
 	return PageOutcome{Page: page, Result: &result, Resumed: true}, true, nil
+}
+
+// number tells the elements of a result which page of the document they are on.
+func number(result *textextraction.ExtractResult, page int) {
+	for i := range result.Elements {
+		result.Elements[i].Page = page
+	}
 }
 
 // read reads a page. Names are further keys for its result. Problem is what went wrong with the journal: the page is none the worse.
@@ -153,8 +163,30 @@ func (r *reader) readAnew(ctx context.Context, page int, img image.Image) PageOu
 	p.Read = time.Since(start)
 	if p.Err != nil {
 		p.Result, p.Err = nil, r.deadline(ctx, p.Err)
+		return p
 	}
+	number(p.Result, page)
 	return p
+}
+
+// compare does what the options ask for with the text that the page's PDF has itself.
+func (r *reader) compare(p *PageOutcome, layer string) {
+	if layer == "" {
+		return
+	}
+	if p.Result != nil && r.opts.CrossCheck {
+		check := crosscheck.Compare(p.Result.Content, layer, crosscheck.Options{})
+		p.Check = &check
+	}
+	if p.Err == nil || !r.opts.TextLayerFallback || !crosscheck.Usable(layer) {
+		return
+	}
+	format := r.opts.Page.Format
+	if format == textextraction.HTML {
+		layer = "<pre>" + html.EscapeString(layer) + "</pre>"
+	}
+	p.Result, p.TextLayer = textextraction.NewExtractResult(layer, format), true
+	number(p.Result, p.Page)
 }
 
 // deadline puts the end of a deadline into words.

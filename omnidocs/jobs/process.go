@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/omnidocs/omnidocs/omnidocs"
+	"github.com/omnidocs/omnidocs/omnidocs/assemble"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
 
@@ -22,6 +23,8 @@ type DirectoryOptions struct {
 	OutputDir string
 	// Outputs are the kinds of files that are written for each document. None means JSON.
 	Outputs []Output
+	// Assemble says how pages become one document in Markdown outputs. The zero value joins words and paragraphs over the breaks of pages, and keeps everything.
+	Assemble assemble.Options
 	// DiscardText lets go of a document's results once they are written, so that memory does not grow with the job. What is returned has no texts then, but all
 	// errors, counts and times.
 	DiscardText bool
@@ -74,7 +77,7 @@ func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch
 	if opts.Options, err = opts.withDefaults(); err != nil {
 		return nil, err
 	}
-	out, err := openOutputs(opts.OutputDir, opts.Outputs, opts.Page.Format)
+	out, err := openOutputs(opts)
 	if err != nil {
 		return nil, err
 	}

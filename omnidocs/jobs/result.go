@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/omnidocs/omnidocs/omnidocs/crosscheck"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
 
@@ -18,6 +19,10 @@ type PageOutcome struct {
 	Result *textextraction.ExtractResult
 	// Err says why the page was not read; nil if it was.
 	Err error
+	// TextLayer is set when the page was not read, and Result is the text that its PDF has itself.
+	TextLayer bool
+	// Check says how the result and that text agree; nil if it was not asked for, or there is no such text.
+	Check *crosscheck.Report
 	// Attempts is how often the page was given to the extractor: 0 if it did not come to that.
 	Attempts int
 	// Resumed is set when the result is the journal's, from an earlier job or another page with the same pixels.
@@ -28,8 +33,8 @@ type PageOutcome struct {
 
 // DocumentResult is what came of a document. Pages that failed are in it beside those that were read.
 //
-// In JSON it has the shape of Python's DocumentResult.to_dict, and beside it "errors": those of the pages, and "error": the document's, where
-// there are any. A DocumentResult may not be changed while it is read.
+// In JSON it has the shape of Python's DocumentResult.to_dict, and beside it, where there are any, "errors": those of the pages, "error": the document's, "text_layer": the pages whose
+// result is not the model's, and "checks": those of the pages. A DocumentResult may not be changed while it is read.
 type DocumentResult struct {
 	// SourcePath is the path or URL of the document; empty if it has none.
 	SourcePath string

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/omnidocs/omnidocs/omnidocs/crosscheck"
 	"github.com/omnidocs/omnidocs/omnidocs/internal/atomicfile"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
@@ -26,6 +27,8 @@ type documentJSON struct {
 	ProcessedPages int                                          `json:"processed_pages"`
 	Results        orderedByPage[*textextraction.ExtractResult] `json:"results"`
 	Errors         orderedByPage[pageErrorJSON]                 `json:"errors,omitempty"`
+	TextLayer      []int                                        `json:"text_layer,omitempty"`
+	Checks         orderedByPage[*crosscheck.Report]            `json:"checks,omitempty"`
 	Error          string                                       `json:"error,omitempty"`
 }
 
@@ -73,7 +76,7 @@ func (o *orderedByPage[T]) UnmarshalJSON(data []byte) error {
 // MarshalJSON writes the shape of Python's DocumentResult.to_dict.
 func (d *DocumentResult) MarshalJSON() ([]byte, error) { return marshal(d.json(true)) }
 
-// json is the document for encoding/json. Without times it is the same for all jobs that read the same.
+// json is the document for encoding/json. Without times, and who read what, it is the same for all jobs that read the same.
 func (d *DocumentResult) json(times bool) documentJSON {
 	out := documentJSON{PageCount: d.PageCount, ProcessedPages: d.ProcessedPages()}
 	if d.SourcePath != "" {
@@ -82,12 +85,18 @@ func (d *DocumentResult) json(times bool) documentJSON {
 	for _, p := range d.pages {
 		if r := p.Result; r != nil {
 			if !times {
-				r = withoutTimes(r)
+				r = repeatable(r)
 			}
 			out.Results = append(out.Results, paged[*textextraction.ExtractResult]{p.Page, r})
 		}
 		if p.Err != nil {
 			out.Errors = append(out.Errors, paged[pageErrorJSON]{p.Page, pageErrorJSON{p.Err.Error(), p.Attempts}})
+		}
+		if p.TextLayer {
+			out.TextLayer = append(out.TextLayer, p.Page)
+		}
+		if p.Check != nil {
+			out.Checks = append(out.Checks, paged[*crosscheck.Report]{p.Page, p.Check})
 		}
 	}
 	if d.Err != nil {
@@ -96,9 +105,10 @@ func (d *DocumentResult) json(times bool) documentJSON {
 	return out
 }
 
-func withoutTimes(r *textextraction.ExtractResult) *textextraction.ExtractResult {
+// repeatable is a result without what is another one each time: times, and which worker of a pool read it.
+func repeatable(r *textextraction.ExtractResult) *textextraction.ExtractResult {
 	copied := *r
-	copied.Timings = textextraction.Timings{}
+	copied.Timings, copied.Worker = textextraction.Timings{}, ""
 	return &copied
 }
 
@@ -118,13 +128,27 @@ func (d *DocumentResult) UnmarshalJSON(data []byte) error {
 	if read.Error != "" {
 		d.Err = errors.New(read.Error)
 	}
-	for _, p := range read.Results {
-		if p.value != nil {
-			d.Add(PageOutcome{Page: p.page, Result: p.value})
-		}
+	pages := map[int]PageOutcome{}
+	set := func(page int, set func(*PageOutcome)) {
+		p := pages[page]
+		p.Page = page
+		set(&p)
+		pages[page] = p
 	}
-	for _, p := range read.Errors {
-		d.Add(PageOutcome{Page: p.page, Result: d.PageResult(p.page), Err: errors.New(p.value.Error), Attempts: p.value.Attempts})
+	for _, r := range read.Results {
+		set(r.page, func(p *PageOutcome) { p.Result = r.value })
+	}
+	for _, e := range read.Errors {
+		set(e.page, func(p *PageOutcome) { p.Err, p.Attempts = errors.New(e.value.Error), e.value.Attempts })
+	}
+	for _, page := range read.TextLayer {
+		set(page, func(p *PageOutcome) { p.TextLayer = true })
+	}
+	for _, c := range read.Checks {
+		set(c.page, func(p *PageOutcome) { p.Check = c.value })
+	}
+	for _, p := range pages {
+		d.Add(p)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ type document interface {
 	PageCount() int
 	PageNumber(i int) int
 	Page(ctx context.Context, i int) (image.Image, error)
+	PageText(ctx context.Context, i int) (string, error)
 	Metadata() omnidocs.DocumentMetadata
 	Close() error
 }
@@ -50,6 +51,7 @@ type task struct {
 	of     *gathering
 	page   int
 	img    image.Image
+	layer  string // the page's own text, where it is wanted
 	render time.Duration
 	names  []journal.Key
 }
@@ -157,6 +159,13 @@ func (r *run) fileKey(meta omnidocs.DocumentMetadata) (key journal.Key, ok bool)
 
 // feedPage gives a page to the workers when there is room for its image. It returns false when the run has ended.
 func (r *run) feedPage(t task, doc document) bool {
+	if r.opts.CrossCheck || r.opts.TextLayerFallback {
+		var err error
+		t.layer, err = doc.PageText(t.ctx, t.page)
+		if t.ctx.Err() == nil {
+			r.problem(t.of, err)
+		}
+	}
 	for _, name := range t.names { // known pages need not even be rendered
 		if p, ok, err := r.known(name, t.page); ok || err != nil {
 			r.problem(t.of, err)
@@ -223,9 +232,12 @@ func (r *run) problem(g *gathering, err error) {
 
 // pageEnded takes what came of a page.
 func (r *run) pageEnded(t task, p PageOutcome) {
+	if p.Err == nil || !cut(t.ctx) {
+		r.compare(&p, t.layer)
+	}
 	r.mu.Lock()
 	t.of.result.Add(p)
-	t.of.cut = t.of.cut || p.Err != nil && cut(t.ctx)
+	t.of.cut = t.of.cut || p.Err != nil && cut(t.ctx) // it would have been read
 	progress := r.meter.page(t.of.id, p)
 	if r.opts.OnPage != nil {
 		r.opts.OnPage(t.of.id, p)
