@@ -30,6 +30,7 @@ type page struct {
 
 	fed   int    // tokens that have been put into the cache: all but the last, fewer where the page was taken back to a mark
 	guard *guard // against loops; nil where it is off
+	told  teller
 }
 
 func newPage(r Request) (*page, error) {
@@ -82,6 +83,7 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 		return fmt.Errorf("backend: %w", err)
 	}
 	r := p.request
+	p.told = teller{to: r.Text, stream: func() *bpe.Stream { return m.Tokenizer.Stream(!r.KeepSpecialTokens) }}
 	prompt := qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst}
 	layout, err := m.Layout(prompt, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
 	if err != nil {
@@ -192,6 +194,7 @@ func (p *page) add(token int32, logProb float32, m *qwen.Model) {
 	if p.request.Progress != nil {
 		p.request.Progress(len(p.tokens))
 	}
+	p.told.add(token)
 	if !p.guard.look(p.tokens) && len(p.tokens) >= p.limit {
 		p.finish = FinishLength
 	}
@@ -212,6 +215,7 @@ func (p *page) output(m *qwen.Model, started time.Time) Output {
 	p.timings.Decode = time.Since(p.decoding)
 	p.timings.Total = time.Since(started)
 	text, offsets := decode(m.Tokenizer.Stream(!p.request.KeepSpecialTokens), p.tokens)
+	p.told.end(text)
 	return Output{
 		Text: text, Tokens: p.tokens, LogProbs: p.logProbs, Offsets: offsets, Finish: p.finish,
 		Recoveries:   p.guard.recoveries(),

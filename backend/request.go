@@ -37,6 +37,10 @@ type Request struct {
 	// Progress, if set, is called with the number of tokens written so far, after each of them, from the engine's own
 	// goroutine: it must return soon. The number goes back when a loop is undone.
 	Progress func(tokens int)
+	// Text, if set, is called with the answer's text as it is written, whole characters of it: what follows its first offset bytes. The
+	// offset is the length of the text so far, or less when a loop is undone and with it what was told from there on. In the end all of
+	// [Output.Text] has been told. It must return soon, as Progress.
+	Text func(offset int, text string)
 }
 
 // Sampling says how the next token is drawn from the logits. The order of the steps is that of transformers' generation:

@@ -27,6 +27,7 @@ func (s *scheduler) undo(ctx context.Context, slot int) error {
 		}
 	}
 	p.tokens, p.logProbs, p.fed = p.tokens[:cut], p.logProbs[:cut], fed
+	p.told.back(p.tokens)
 	if !again {
 		p.finish = FinishRepetition
 	}

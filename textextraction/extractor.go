@@ -22,6 +22,9 @@ type TextExtractor interface {
 	ExtractWith(ctx context.Context, img image.Image, opts Options) (*ExtractResult, error)
 	// ExtractFile is Extract for an image file, see LoadImage.
 	ExtractFile(ctx context.Context, path string, format Format) (*ExtractResult, error)
+	// Stream is ExtractWith that yields the page's text as it is written, see Delta. The last value has the result, or the error, with
+	// what ExtractWith returns beside it. Leaving the loop ends the page. Each loop over the sequence reads the page anew.
+	Stream(ctx context.Context, img image.Image, opts Options) iter.Seq2[Delta, error]
 	// Batch reads pages as they come from a source, such as Images or Files, and yields for each its result or its error,
 	// in the order of the source. An error, also one of the source, is a *PageError and ends its page alone. When ctx
 	// ends, or the extractor is closed, the pages that have been taken from the source end with that error, as with

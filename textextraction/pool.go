@@ -167,6 +167,34 @@ func (p *Pool) ExtractWith(ctx context.Context, img image.Image, opts Options) (
 	return r, err
 }
 
+// Stream reads a page and yields its text as it is written. When a worker fails and another one takes the page over, what the first
+// has told is taken back. See [TextExtractor].
+func (p *Pool) Stream(ctx context.Context, img image.Image, opts Options) iter.Seq2[Delta, error] {
+	return func(yield func(Delta, error) bool) {
+		left, last := false, Delta{}
+		err := p.try(ctx, func(w *worker) (bool, error) {
+			for d, err := range w.Extractor.Stream(ctx, img, opts) {
+				if d.Result != nil {
+					d.Result.Worker = w.Name
+				}
+				if last = d; err != nil {
+					return d.Result == nil, err
+				}
+				if left = !yield(d, nil); left {
+					return false, nil
+				}
+			}
+			return false, nil
+		})
+		if err != nil && !left {
+			if last.Result == nil {
+				last = Delta{}
+			}
+			yield(last, err)
+		}
+	}
+}
+
 // try has a page read by one worker after the other. read says whether another may try after an error.
 func (p *Pool) try(ctx context.Context, read func(*worker) (again bool, err error)) error {
 	var tried []*worker

@@ -189,7 +189,14 @@ func (e *Engine) read(ctx context.Context, r backend.Request) (out backend.Outpu
 	}
 	out.Timings.Preprocess = time.Since(start)
 	asked := time.Now()
-	a, err := e.client.Chat(ctx, ask, nil)
+	var delta func(text string)
+	if told := 0; r.Text != nil {
+		delta = func(text string) {
+			r.Text(told, text)
+			told += len(text)
+		}
+	}
+	a, err := e.client.Chat(ctx, ask, delta)
 	out.Timings.Decode = time.Since(asked)
 	out.Text, out.PromptTokens, out.CompletionTokens = a.Text, a.PromptTokens, a.CompletionTokens
 	if err != nil {
