@@ -118,6 +118,7 @@ func TestLoopsAreUndone(t *testing.T) {
 				{period: 40, escape: 9, recoveries: 4, finish: backend.FinishRepetition},
 			} {
 				before := e.Stats().Tokens.Prompt
+				told, back := "", 0
 				unit := letters(t, e, row.period)
 				head := letters(t, e, 300)
 				r := request
@@ -127,7 +128,16 @@ func TestLoopsAreUndone(t *testing.T) {
 					r.MaxNewTokens = 300 + 5*row.period + 100
 				}
 				s.add(r.Sampling.Seed, &scripted{head: head, unit: unit, escape: row.escape})
+				r.Text = func(offset int, text string) {
+					if offset < len(told) {
+						back++
+					}
+					told = told[:offset] + text
+				}
 				out := generate(t, e, []backend.Request{r})[0]
+				r.Text = nil
+				require.Equal(t, out.Text, told)
+				require.GreaterOrEqual(t, back, row.recoveries, "what is undone is taken back")
 				cut := 300 + row.period
 				require.Equal(t, slices.Concat(head, unit), out.Tokens[:cut], "the prefix is unharmed")
 				require.Equal(t, row.recoveries, out.Recoveries)

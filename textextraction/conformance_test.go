@@ -28,6 +28,20 @@ type broken struct {
 	err    func(error) error
 	batch  func(iter.Seq2[*textextraction.ExtractResult, error]) iter.Seq2[*textextraction.ExtractResult, error]
 	source func(iter.Seq2[image.Image, error]) iter.Seq2[image.Image, error]
+	delta  func(*textextraction.Delta)
+}
+
+func (b broken) Stream(ctx context.Context, img image.Image, opts textextraction.Options) iter.Seq2[textextraction.Delta, error] {
+	return func(yield func(textextraction.Delta, error) bool) {
+		for d, err := range b.TextExtractor.Stream(ctx, img, opts) {
+			if b.delta != nil {
+				b.delta(&d)
+			}
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
 }
 
 func (b broken) ExtractWith(ctx context.Context, img image.Image, opts textextraction.Options) (*textextraction.ExtractResult, error) {
@@ -75,6 +89,10 @@ func TestConformanceNotices(t *testing.T) {
 		{"vague errors", "want one that matches", broken{err: func(error) error { return errors.New("failed") }}},
 		{"vague error of cancellation", "want context.Canceled", broken{err: func(error) error { return errors.New("failed") }}},
 		{"vague error of closing", "want ErrClosed", broken{err: func(error) error { return errors.New("failed") }}},
+		{"lost text", "Stream: the text is", broken{delta: func(d *textextraction.Delta) { d.Text = "" }}},
+		{"lost result", "has no result", broken{delta: func(d *textextraction.Delta) { d.Result = nil }}},
+		{"offset beyond the text", "Offset is 7", broken{delta: func(d *textextraction.Delta) { d.Offset = 7 }}},
+		{"half of a character", "within a character", broken{delta: func(d *textextraction.Delta) { d.Text = "ö"[:1] }}},
 		{"lost page", "it yields 2 pages", broken{batch: func(in iter.Seq2[*textextraction.ExtractResult, error]) iter.Seq2[*textextraction.ExtractResult, error] {
 			return func(yield func(*textextraction.ExtractResult, error) bool) {
 				for r, err := range in {

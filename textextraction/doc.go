@@ -30,6 +30,21 @@
 //
 // A page that fails ends with its own error, and the others go on. An extractor may be used from several goroutines.
 //
+// Stream yields a page's text as it is written, cleaned, in [Delta] pieces.
+//
+// # Loops
+//
+// A model that reads a page can fall into a loop and write the same to the bound on its tokens. That is found while it writes, also
+// where the period is long, and with an eye to what may honestly repeat (rows of tables, dot leaders, forms). The page is then taken
+// back to before the loop, without being read again, and goes on from there another way; [Repetition] says how often, and turns it
+// off. [ExtractResult.Recoveries] counts it. A page that cannot be brought out of its loop ends as [FinishRepetition], with the text
+// before the loop.
+//
+// # Confidence
+//
+// Beside the text there is how sure the model was of it: [ExtractResult.Confidence] for the page, [ExtractResult.Words] for each word,
+// [ExtractResult.ConfidenceOf] for any part of RawOutput. [ExtractResult.UncertainSpans] lists the words that are worth a second look.
+//
 // # Presets
 //
 // A finetune of Qwen-VL was trained with a prompt, a size of pages and a form of answer of its own. A [Preset] says so, as

@@ -40,6 +40,9 @@ func TestTinyModel(t *testing.T) {
 	require.Greater(t, res.PromptTokens, res.VisualTokens)
 	require.Positive(t, res.Timings.Encode)
 	require.Positive(t, res.Timings.Total)
+	require.Greater(t, res.Confidence.Probability(), 0.9)
+	require.Equal(t, res.CompletionTokens, res.Confidence.Tokens)
+	require.Len(t, res.Words(), res.WordCount)
 
 	require.NoError(t, textextractiontest.TestExtractor(t.Context(), ex, page.Image))
 }

@@ -20,7 +20,7 @@ import (
 
 // TestExtractor checks that an extractor does what [textextraction.TextExtractor] says, and returns all that it does not,
 // as one error. The extractor must read greedily, so that a page has one text; it is closed in the end. page is an image
-// that it can read, which it will be asked to do about fifteen times.
+// that it can read, which it will be asked to do about twenty times.
 //
 // A typical use is:
 //
@@ -39,6 +39,7 @@ func TestExtractor(ctx context.Context, ex textextraction.TextExtractor, page im
 		content[format] = res.Content
 	}
 	c.options(ctx)
+	c.streams(ctx, content)
 	c.files(ctx)
 	c.refusals(ctx)
 	c.batch(ctx, content)
@@ -190,6 +191,7 @@ func (c *checker) canceled(ctx context.Context) {
 	_, err := c.ex.Extract(ctx, c.page, textextraction.Markdown)
 	c.check(errors.Is(err, context.Canceled), "Extract with a canceled context: %v, want context.Canceled", err)
 	c.ends(ctx, "with a canceled context", context.Canceled)
+	c.streamFails(ctx, "with a canceled context", context.Canceled)
 }
 
 // ends checks that a batch that cannot go on ends with an error, and soon.
@@ -232,4 +234,5 @@ func (c *checker) closed(ctx context.Context) {
 	c.check(errors.Is(err, textextraction.ErrClosed), "Extract after Close: %v, want ErrClosed", err)
 	c.check(r == nil, "Extract after Close: there is a result")
 	c.ends(ctx, "after Close", textextraction.ErrClosed)
+	c.streamFails(ctx, "after Close", textextraction.ErrClosed)
 }
