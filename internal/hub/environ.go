@@ -42,8 +42,7 @@ func cacheRoots(custom, home string) []string {
 	}
 	var roots []string
 	// Python OmniDocs makes its folder HF_HOME, so that models come into hub.
-	// Its guide sets OMNIDOCS_MODEL_CACHE, which Python does not read.
-	if dir := firstOf(os.Getenv("OMNIDOCS_MODELS_DIR"), os.Getenv("OMNIDOCS_MODEL_CACHE")); dir != "" {
+	if dir := modelsDir(); dir != "" {
 		dir = expandHome(dir)
 		roots = append(roots, filepath.Join(dir, "hub"), dir)
 	}
@@ -51,6 +50,12 @@ func cacheRoots(custom, home string) []string {
 		return append(roots, expandHome(dir))
 	}
 	return append(roots, filepath.Join(home, "hub"))
+}
+
+// modelsDir is OmniDocs' own folder of models, "" if there is none. Its guide sets OMNIDOCS_MODEL_CACHE, which Python does
+// not read.
+func modelsDir() string {
+	return firstOf(os.Getenv("OMNIDOCS_MODELS_DIR"), os.Getenv("OMNIDOCS_MODEL_CACHE"))
 }
 
 // token is the token that huggingface_hub would use, "" if there is none.
