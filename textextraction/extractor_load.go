@@ -27,6 +27,22 @@ func NewQwenTextExtractor(ctx context.Context, cfg Config) (*QwenTextExtractor, 
 	return newExtractor(e, s), nil
 }
 
+// WithConfig returns an extractor that reads with the model of x, as cfg says: in another format of prompt, say, or with
+// another sampling. What cfg says of the model, its device and its place in memory is not looked at; x is what was
+// loaded. Closing it ends its own calls; the model stays until x is closed.
+func (x *QwenTextExtractor) WithConfig(cfg Config) (*QwenTextExtractor, error) {
+	if cfg == nil {
+		return nil, fmt.Errorf("%w: the config is nil", ErrConfig)
+	}
+	s, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	other := newExtractor(x.engine, s)
+	other.close = func() error { return nil }
+	return other, nil
+}
+
 func (c QwenTextPyTorchConfig) load(ctx context.Context) (engine, error) {
 	e, err := backend.Load(ctx, c.withDefaults().loadOptions())
 	if err != nil {
