@@ -311,3 +311,25 @@ func TestLoadProgress(t *testing.T) {
 	require.Positive(t, last.Total)
 	require.Equal(t, last.Total, last.Done)
 }
+
+// An answer that is continued is that of a larger bound, as far as the context goes.
+func TestContinuations(t *testing.T) {
+	e := loadEngine(t, backend.LoadOptions{MaxModelLen: 80})
+	r := backend.Request{Image: testPages(t)[0], Prompt: "x", MaxNewTokens: 10}
+	room := 80 - generate(t, e, []backend.Request{r})[0].PromptTokens
+	long := r
+	long.MaxNewTokens = 1000
+	want := generate(t, e, []backend.Request{long})[0]
+	require.Len(t, want.Tokens, room)
+	require.Zero(t, want.Continuations)
+	for more, tokens := range map[int]int{0: 10, 2: 30, 20: room} {
+		r.MaxContinuations = more
+		out := generate(t, e, []backend.Request{r})[0]
+		require.Equal(t, want.Tokens[:tokens], out.Tokens)
+		require.Equal(t, (tokens-1)/10, out.Continuations)
+		require.Equal(t, backend.FinishLength, out.Finish)
+	}
+	r.MaxContinuations = -1
+	_, err := e.Read(t.Context(), r)
+	require.ErrorContains(t, err, "MaxContinuations is -1")
+}

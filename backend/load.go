@@ -68,6 +68,8 @@ type Info struct {
 	Device, Description string
 	// DType is the type of the weights on the device, for example "bfloat16" or "int8".
 	DType string
+	// SpecHash stands for the model's configuration, see [qwen.Spec.Hash].
+	SpecHash string
 }
 
 // Load opens a device and loads a model onto it. The context is obeyed throughout.
@@ -108,7 +110,7 @@ func Load(ctx context.Context, o LoadOptions) (_ *Engine, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
 	}
-	info := Info{Model: o.Model, Revision: revision, Device: device.Name(), Description: device.Description(), DType: dtypeName(dtype)}
+	info := Info{Model: o.Model, Revision: revision, Device: device.Name(), Description: device.Description(), DType: dtypeName(dtype), SpecHash: spec.Hash()}
 	if o.Logger != nil {
 		o.Logger.InfoContext(ctx, "model loaded", "model", info.Model, "device", info.Device, "dtype", info.DType)
 	}

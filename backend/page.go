@@ -18,7 +18,9 @@ type page struct {
 	request  Request
 	tokens   []int32
 	logProbs []float32 // of the tokens
-	limit    int       // of tokens
+	limit    int       // of tokens, for now
+	room     int       // for tokens in the context
+	more     int       // times that the limit may be raised
 	stops    []int32   // of the request, beside the model's
 	finish   FinishReason
 	prompt   int
@@ -46,11 +48,18 @@ func newPage(r Request) (*page, error) {
 	if r.MaxNewTokens < 0 {
 		return nil, fmt.Errorf("backend: MaxNewTokens is %d, want 1 or more, or 0 for %d", r.MaxNewTokens, defaultMaxNewTokens)
 	}
-	limit := r.MaxNewTokens
-	if limit == 0 {
-		limit = defaultMaxNewTokens
+	if r.MaxContinuations < 0 {
+		return nil, fmt.Errorf("backend: MaxContinuations is %d, want 0 or more", r.MaxContinuations)
 	}
-	return &page{request: r, limit: limit}, nil
+	return &page{request: r, limit: r.newTokens()}, nil
+}
+
+// newTokens is MaxNewTokens or what zero stands for.
+func (r Request) newTokens() int {
+	if r.MaxNewTokens == 0 {
+		return defaultMaxNewTokens
+	}
+	return r.MaxNewTokens
 }
 
 func (s Sampling) validate() error {
@@ -94,7 +103,8 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 		return fmt.Errorf("backend: %w: the prompt has %d tokens, %d of them for the image, and the limit is %d with the answer: give a smaller MaxPixels or a larger MaxModelLen",
 			qwen.ErrContextLength, p.prompt, p.visual, limit)
 	}
-	p.limit = min(p.limit, limit-p.prompt)
+	p.room, p.more = limit-p.prompt, r.MaxContinuations
+	p.limit = min(p.limit, p.room)
 	if !r.Repetition.Off {
 		p.guard = newGuard(r.Repetition, p.limit, func(tokens []int32) string { return m.Tokenizer.Decode(tokens, false) })
 	}
@@ -195,9 +205,15 @@ func (p *page) add(token int32, logProb float32, m *qwen.Model) {
 		p.request.Progress(len(p.tokens))
 	}
 	p.told.add(token)
-	if !p.guard.look(p.tokens) && len(p.tokens) >= p.limit {
-		p.finish = FinishLength
+	if p.guard.look(p.tokens) || len(p.tokens) < p.limit {
+		return
 	}
+	if p.more == 0 || p.limit == p.room {
+		p.finish = FinishLength
+		return
+	}
+	p.more--
+	p.limit = min(p.limit+p.request.newTokens(), p.room)
 }
 
 // next is the token that the model takes next, to go on from there.
@@ -218,7 +234,7 @@ func (p *page) output(m *qwen.Model, started time.Time) Output {
 	p.told.end(text)
 	return Output{
 		Text: text, Tokens: p.tokens, LogProbs: p.logProbs, Offsets: offsets, Finish: p.finish,
-		Recoveries:   p.guard.recoveries(),
+		Continuations: p.request.MaxContinuations - p.more, Recoveries: p.guard.recoveries(),
 		PromptTokens: p.prompt, VisualTokens: p.visual, ImageWidth: p.width, ImageHeight: p.height, Timings: p.timings,
 	}
 }

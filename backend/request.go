@@ -19,6 +19,9 @@ type Request struct {
 	System string
 	// MaxNewTokens bounds the answer, in tokens. Zero means 8192.
 	MaxNewTokens int
+	// MaxContinuations is how often an answer that has reached MaxNewTokens is allowed as many more, as far as the context goes. Its cache
+	// is kept, so that it goes on as if there had been no bound. Zero means that it ends there.
+	MaxContinuations int
 	// Sampling says how tokens are chosen. The zero value is greedy.
 	Sampling Sampling
 	// MinPixels and MaxPixels bound the area, in pixels, to which the page is resized. Zero means the engine's own bounds,
@@ -47,13 +50,13 @@ type Request struct {
 // temperature, then top-k, then top-p. The zero value is greedy decoding.
 type Sampling struct {
 	// Temperature divides the logits. Zero means greedy: the most likely token, whatever the other fields say.
-	Temperature float64
+	Temperature float64 `json:"temperature"`
 	// TopK keeps the k most likely tokens. Zero means all of them.
-	TopK int
+	TopK int `json:"top_k,omitzero"`
 	// TopP keeps the smallest set of most likely tokens whose probabilities add up to at least TopP. Zero means 1, all of them.
-	TopP float64
+	TopP float64 `json:"top_p,omitzero"`
 	// Seed makes a draw repeatable: the same page, seed and sampling give the same tokens, alone or in a batch.
-	Seed uint64
+	Seed uint64 `json:"seed"`
 }
 
 // Repetition says what becomes of an answer that runs into a loop: a piece of text of up to MaxPeriod tokens repeated without end.
@@ -127,6 +130,8 @@ type Output struct {
 	Finish FinishReason
 	// Recoveries counts how often the answer was taken back to before a loop and went on.
 	Recoveries int
+	// Continuations counts how often the answer went on beyond MaxNewTokens.
+	Continuations int
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens, VisualTokens int
 	// CompletionTokens counts the tokens of an answer by a model that runs elsewhere and names none in Tokens.

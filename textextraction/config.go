@@ -84,6 +84,9 @@ type QwenTextPyTorchConfig struct {
 	SystemPrompt string `json:"system_prompt,omitzero"`
 	// BatchSize is how many pages Batch decodes together, from 1 to 1024. Zero means 1.
 	BatchSize int `json:"batch_size,omitzero"`
+	// MaxContinuations is how often an answer that has reached its bound on tokens is allowed as many more, up to the model's context;
+	// 0 to 32. Zero means that it is cut there, and its result is marked Truncated.
+	MaxContinuations int `json:"max_continuations,omitzero"`
 	// Repetition says what becomes of answers that run into loops. The zero value takes them back and lets them go on.
 	Repetition Repetition `json:"repetition,omitzero"`
 	// Logger is told what is done. Nil means nobody.
@@ -149,6 +152,7 @@ func (c QwenTextPyTorchConfig) faults(tokens, batch string) (f faults) {
 		fmt.Sprintf("is outside %d to %d; Options.MaxNewTokens may be smaller", minConfigNewTokens, maxNewTokens))
 	checkSampling(&f, c.sampling())
 	checkPixels(&f, c.MinPixels, c.MaxPixels)
+	checkContinuations(&f, c.MaxContinuations)
 	f.add(c.Repetition.Validate())
 	f.check(c.BatchSize >= 1 && c.BatchSize <= maxBatchSize, batch, c.BatchSize,
 		fmt.Sprintf("is outside 1 to %d", maxBatchSize))
@@ -177,12 +181,13 @@ func (c QwenTextPyTorchConfig) settings() (settings, QwenTextPyTorchConfig) {
 		batchSize: c.BatchSize,
 		preset:    preset,
 		options: Options{
-			SystemPrompt: c.SystemPrompt,
-			MaxNewTokens: c.MaxNewTokens,
-			MinPixels:    c.MinPixels,
-			MaxPixels:    c.MaxPixels,
-			Sampling:     c.sampling(),
-			Repetition:   c.Repetition,
+			SystemPrompt:     c.SystemPrompt,
+			MaxNewTokens:     c.MaxNewTokens,
+			MinPixels:        c.MinPixels,
+			MaxPixels:        c.MaxPixels,
+			Sampling:         c.sampling(),
+			Repetition:       c.Repetition,
+			MaxContinuations: c.MaxContinuations,
 		},
 		logger: c.Logger,
 	}, c

@@ -58,6 +58,9 @@ type QwenTextVLLMConfig struct {
 	MinPixels    int     `json:"min_pixels,omitzero"`
 	MaxPixels    int     `json:"max_pixels,omitzero"`
 	SystemPrompt string  `json:"system_prompt,omitzero"`
+	// MaxContinuations is how often an answer that has reached its bound on tokens is allowed as many more, up to the model's context;
+	// 0 to 32. Zero means that it is cut there, and its result is marked Truncated.
+	MaxContinuations int `json:"max_continuations,omitzero"`
 	// Repetition says what becomes of answers that run into loops. The zero value takes them back and lets them go on.
 	Repetition Repetition `json:"repetition,omitzero"`
 	// Logger is told what is done. Nil means nobody.
@@ -90,7 +93,7 @@ func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 		Model: c.Model, Revision: c.Revision, Device: c.Device, TorchDtype: c.TorchDtype, Quantization: c.Quantization,
 		CacheDir: c.DownloadDir, Preset: c.Preset, CustomPreset: c.CustomPreset, MaxNewTokens: c.MaxTokens,
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
-		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
+		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
 	}
 }
 

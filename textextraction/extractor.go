@@ -112,15 +112,16 @@ func (x *QwenTextExtractor) request(ctx context.Context, img image.Image, opts O
 		return backend.Request{}, Options{}, err
 	}
 	r := backend.Request{
-		Image:        img,
-		Prompt:       opts.Prompt,
-		System:       opts.SystemPrompt,
-		MaxNewTokens: opts.MaxNewTokens,
-		Sampling:     opts.Sampling,
-		MinPixels:    opts.MinPixels,
-		MaxPixels:    opts.MaxPixels,
-		Repetition:   opts.Repetition,
-		Progress:     opts.TokenProgress,
+		Image:            img,
+		Prompt:           opts.Prompt,
+		System:           opts.SystemPrompt,
+		MaxNewTokens:     opts.MaxNewTokens,
+		Sampling:         opts.Sampling,
+		MinPixels:        opts.MinPixels,
+		MaxPixels:        opts.MaxPixels,
+		Repetition:       opts.Repetition,
+		MaxContinuations: opts.MaxContinuations,
+		Progress:         opts.TokenProgress,
 	}
 	if err := x.settings.preset.request(ctx, &r, opts.MinPixels > 0 || opts.MaxPixels > 0); err != nil {
 		return backend.Request{}, Options{}, err
@@ -180,11 +181,12 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	})
 	r.ModelName, r.Revision = info.Model, info.Revision
 	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop
-	r.Recoveries = out.Recoveries
+	r.Recoveries, r.Continuations = out.Recoveries, out.Continuations
 	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, max(len(out.Tokens), out.CompletionTokens)
 	r.score(out.Offsets, out.LogProbs)
 	r.Timings = Timings(out.Timings)
 	r.Device, r.DType = info.Device, info.DType
+	r.Run = x.settings.run(info, p.opts)
 	p.result = r
 	x.settings.logger.DebugContext(ctx, "page read", "format", r.Format, "finish", r.FinishReason,
 		"visual_tokens", r.VisualTokens, "tokens", r.CompletionTokens, "seconds", r.Timings.Total.Seconds())

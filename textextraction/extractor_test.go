@@ -23,6 +23,8 @@ func TestExtract(t *testing.T) {
 		says("# A **b**\n<!-- Image (1, 2, 3, 4) -->\n"), says(`<p data-bbox="1 2 3 4">B</p>`))
 	r, err := x.Extract(t.Context(), picture(0), Markdown)
 	require.NoError(t, err)
+	require.Equal(t, Sampling{Temperature: 0.5, Seed: 3}, r.Run.Sampling)
+	r.Run = nil // see TestRun
 	require.Equal(t, &ExtractResult{
 		Content: "# A **b**\n", Format: Markdown, RawOutput: "# A **b**\n<!-- Image (1, 2, 3, 4) -->\n", PlainText: "A b",
 		ImageWidth: 10, ImageHeight: 20, ModelName: "omnidocs/fake", Revision: "abc", WordCount: 2, ContentLength: 10,

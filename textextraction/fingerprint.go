@@ -30,21 +30,22 @@ func (x *QwenTextExtractor) Fingerprint(ctx context.Context, opts Options) (stri
 		revision = info.Revision
 	}
 	line, err := json.Marshal(struct {
-		Model        string     `json:"model"`
-		Revision     string     `json:"revision,omitzero"`
-		DType        string     `json:"dtype,omitzero"`
-		Preset       *Preset    `json:"preset,omitempty"`
-		Format       Format     `json:"format"`
-		Prompt       string     `json:"prompt"`
-		SystemPrompt string     `json:"system_prompt,omitzero"`
-		MaxNewTokens int        `json:"max_new_tokens"`
-		MinPixels    int        `json:"min_pixels,omitzero"`
-		MaxPixels    int        `json:"max_pixels,omitzero"`
-		Sampling     Sampling   `json:"sampling"`
-		Repetition   Repetition `json:"repetition,omitzero"`
+		Model            string     `json:"model"`
+		Revision         string     `json:"revision,omitzero"`
+		DType            string     `json:"dtype,omitzero"`
+		Preset           *Preset    `json:"preset,omitempty"`
+		Format           Format     `json:"format"`
+		Prompt           string     `json:"prompt"`
+		SystemPrompt     string     `json:"system_prompt,omitzero"`
+		MaxNewTokens     int        `json:"max_new_tokens"`
+		MinPixels        int        `json:"min_pixels,omitzero"`
+		MaxPixels        int        `json:"max_pixels,omitzero"`
+		Sampling         Sampling   `json:"sampling"`
+		MaxContinuations int        `json:"max_continuations,omitzero"`
+		Repetition       Repetition `json:"repetition,omitzero"`
 	}{
 		info.Model, revision, info.DType, x.settings.preset, opts.Format, opts.Prompt, opts.SystemPrompt,
-		opts.MaxNewTokens, opts.MinPixels, opts.MaxPixels, opts.Sampling, opts.Repetition,
+		opts.MaxNewTokens, opts.MinPixels, opts.MaxPixels, opts.Sampling, opts.MaxContinuations, opts.Repetition,
 	})
 	return string(line), err
 }

@@ -24,6 +24,7 @@ const (
 	minConfigNewTokens = 256
 	maxNewTokens       = 32768
 	defaultNewTokens   = 8192
+	maxContinuations   = 32
 	maxTemperature     = 2
 )
 
@@ -39,6 +40,9 @@ type Options struct {
 	SystemPrompt string
 	// MaxNewTokens bounds the answer, in tokens, from 1 to 32768. Zero means the config's.
 	MaxNewTokens int
+	// MaxContinuations is how often an answer that has reached MaxNewTokens is allowed as many more, up to the model's context; 0 to 32.
+	// Zero means the config's.
+	MaxContinuations int
 	// MinPixels and MaxPixels bound the area in pixels to which the page is resized. Zero means the config's.
 	// Either of them, here or in the config, takes the place of all that the preset says of the size of pages.
 	MinPixels, MaxPixels int
@@ -77,6 +81,9 @@ func (s settings) resolve(o Options) (Options, error) {
 	if o.MaxNewTokens == 0 {
 		o.MaxNewTokens = s.options.MaxNewTokens
 	}
+	if o.MaxContinuations == 0 {
+		o.MaxContinuations = s.options.MaxContinuations
+	}
 	if o.MinPixels == 0 {
 		o.MinPixels = s.options.MinPixels
 	}
@@ -103,6 +110,7 @@ func (o Options) validate() error {
 	var f faults
 	f.check(o.MaxNewTokens >= 0 && o.MaxNewTokens <= maxNewTokens, "MaxNewTokens", o.MaxNewTokens,
 		fmt.Sprintf("is outside 1 to %d (0 means the config's)", maxNewTokens))
+	checkContinuations(&f, o.MaxContinuations)
 	checkPixels(&f, o.MinPixels, o.MaxPixels)
 	checkSampling(&f, o.Sampling)
 	f.add(o.Repetition.Validate())
@@ -114,6 +122,10 @@ func checkPixels(f *faults, minPixels, maxPixels int) {
 	f.check(maxPixels >= 0, "MaxPixels", maxPixels, "is negative (0 means the default)")
 	f.check(minPixels <= 0 || maxPixels <= 0 || minPixels <= maxPixels, "MinPixels", minPixels,
 		fmt.Sprintf("is more than MaxPixels, %d", maxPixels))
+}
+
+func checkContinuations(f *faults, n int) {
+	f.check(n >= 0 && n <= maxContinuations, "MaxContinuations", n, fmt.Sprintf("is outside 0 to %d", maxContinuations))
 }
 
 func checkSampling(f *faults, s Sampling) {

@@ -60,6 +60,8 @@ type ExtractResult struct {
 	Truncated bool `json:"truncated"`
 	// Recoveries counts the loops that the answer was brought out of, or was tried to be, see [Repetition].
 	Recoveries int `json:"recoveries,omitzero"`
+	// Continuations counts how often the answer went on beyond its bound on tokens, see [Options].MaxContinuations.
+	Continuations int `json:"continuations,omitzero"`
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens int `json:"prompt_tokens"`
 	VisualTokens int `json:"visual_tokens"`
@@ -79,6 +81,9 @@ type ExtractResult struct {
 	FrontMatter *FrontMatter `json:"front_matter,omitempty"`
 	// Elements are the parts of the page in the order of reading, with their places where the model gave them.
 	Elements []Element `json:"elements,omitempty"`
+
+	// Run says what else the page was read with, so that it can be read again in the same way; nil where that is not known.
+	Run *Run `json:"run,omitempty"`
 
 	// Confidence says how sure the model was of all that it wrote; nil where that is not known. [ExtractResult.Words] and
 	// [ExtractResult.ConfidenceOf] tell it of a part.
