@@ -96,13 +96,8 @@ func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
 
 // split divides the patches into stripes of whole visual tokens, or windows, and pads the last.
 func (e *encoding) split(unit int) {
-	r, v := e.m.runtime, e.m.Spec.Vision
-	whole := unit * max(1, v.Window*v.Window)
-	e.rows = e.m.bucket(len(e.order)) * unit
-	rows := r.stripeRows(e.rows, whole)
-	if rows >= e.rows || !r.ExactShapes { // so that all stripes have one shape
-		e.rows = (e.rows + rows - 1) / rows * rows
-	}
+	var rows int
+	e.rows, rows = e.m.visionRows(len(e.order))
 	for len(e.order) < e.rows/unit {
 		e.order = append(e.order, -1)
 	}

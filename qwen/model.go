@@ -50,6 +50,8 @@ type Runtime struct {
 	// Workers is how many stripes are run at once; there are then at least as many. 0 means one. The pure-Go backend, whose
 	// element-wise operations know one core each, is faster with one a core.
 	Workers int
+	// Round, if set, says how much the backend takes for a buffer of so many bytes, where that is more. It is for [Planner] alone.
+	Round func(bytes int64) int64
 }
 
 // LoadOptions say how the weights are loaded. The zero value is float32.
@@ -93,41 +95,9 @@ func Load(ctx context.Context, runtime Runtime, fsys fs.FS, opts LoadOptions) (*
 
 // load is Load for a checkpoint whose configuration has been read.
 func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts LoadOptions) (*Model, error) {
-	m := &Model{Spec: spec, runtime: runtime, mesh: program.NewMesh(runtime.Backend, runtime.Devices...), dtype: opts.DType}
-	if m.dtype == dtypes.InvalidDType {
-		m.dtype = dtypes.Float32
-	}
-	if !slices.Contains([]dtypes.DType{dtypes.Float32, dtypes.BFloat16, dtypes.Float16, dtypes.Int8}, m.dtype) {
-		return nil, fmt.Errorf("qwen: load: dtype %s: %w (supported: Float32, BFloat16, Float16, Int8)", m.dtype, ErrUnsupported)
-	}
-	if m.dtype != dtypes.BFloat16 && m.dtype != dtypes.Int8 {
-		m.runtime.Traits.HalfAttention = false
-	}
-	var err error
-	if m.Processor, err = LoadProcessor(fsys); err != nil {
-		return nil, fmt.Errorf("qwen: load: %w", err)
-	}
-	if err := m.checkProcessor(); err != nil {
-		return nil, fmt.Errorf("qwen: load: %w", err)
-	}
-	tokens, err := fs.ReadFile(fsys, "tokenizer.json")
+	m, err := open(runtime, fsys, spec, opts.DType)
 	if err != nil {
-		return nil, fmt.Errorf("qwen: load: tokenizer.json: %w", err)
-	}
-	if m.Tokenizer, err = bpe.Load(tokens); err != nil {
-		return nil, fmt.Errorf("qwen: load: tokenizer.json: %w", err)
-	}
-	if err := m.checkTokens(); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
-	}
-	if m.template, err = chat.FromFS(fsys); err != nil {
-		return nil, fmt.Errorf("qwen: load: %w", err)
-	}
-	if m.local, err = m.Spec.share(m.mesh.Size()); err != nil {
-		return nil, fmt.Errorf("qwen: load: %w", err)
-	}
-	if m.mesh.Size() > 1 {
-		m.runtime.HostCache, m.runtime.MatrixElements = false, 0
 	}
 	file, err := checkpoint.Open(fsys)
 	if err != nil {
@@ -145,6 +115,47 @@ func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts Load
 	}
 	m.programs = program.NewCacheOn(m.mesh)
 	m.programs.Observe(opts.Compiled)
+	return m, nil
+}
+
+// open reads all of a checkpoint but the weights.
+func open(runtime Runtime, fsys fs.FS, spec Spec, dtype dtypes.DType) (*Model, error) {
+	m := &Model{Spec: spec, runtime: runtime, mesh: program.NewMesh(runtime.Backend, runtime.Devices...), dtype: dtype}
+	if m.dtype == dtypes.InvalidDType {
+		m.dtype = dtypes.Float32
+	}
+	if !slices.Contains([]dtypes.DType{dtypes.Float32, dtypes.BFloat16, dtypes.Float16, dtypes.Int8}, m.dtype) {
+		return nil, fmt.Errorf("dtype %s: %w (supported: Float32, BFloat16, Float16, Int8)", m.dtype, ErrUnsupported)
+	}
+	if m.dtype != dtypes.BFloat16 && m.dtype != dtypes.Int8 {
+		m.runtime.Traits.HalfAttention = false
+	}
+	var err error
+	if m.Processor, err = LoadProcessor(fsys); err != nil {
+		return nil, err
+	}
+	if err := m.checkProcessor(); err != nil {
+		return nil, err
+	}
+	tokens, err := fs.ReadFile(fsys, "tokenizer.json")
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	if m.Tokenizer, err = bpe.Load(tokens); err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	if err := m.checkTokens(); err != nil {
+		return nil, err
+	}
+	if m.template, err = chat.FromFS(fsys); err != nil {
+		return nil, err
+	}
+	if m.local, err = m.Spec.share(m.mesh.Size()); err != nil {
+		return nil, err
+	}
+	if m.mesh.Size() > 1 {
+		m.runtime.HostCache, m.runtime.MatrixElements = false, 0
+	}
 	return m, nil
 }
 

@@ -103,9 +103,6 @@ type prompt struct {
 	scratch buffers
 }
 
-// deltaRows is the most rows that go through a layer with a recurrent state in one program.
-const deltaRows = 2048
-
 // promptStripe is a run of rows of a prompt.
 type promptStripe struct {
 	from, rows  int
@@ -125,14 +122,9 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store s
 			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
 		}
 	}
-	p := &prompt{m: m, layout: l, visual: visual, rows: m.bucket(len(l.IDs))}
-	rows := m.runtime.stripeRows(p.rows, 1)
-	if m.Spec.Text.Linear != nil { // such a layer's graph has nodes for every 64 rows
-		rows = min(rows, deltaRows)
-	}
-	if !m.runtime.ExactShapes { // so that all stripes have one shape
-		p.rows = (p.rows + rows - 1) / rows * rows
-	}
+	p := &prompt{m: m, layout: l, visual: visual}
+	var rows int
+	p.rows, rows = m.promptRows(len(l.IDs))
 	for from := 0; from < p.rows; from += rows {
 		p.stripes = append(p.stripes, promptStripe{from: from, rows: min(rows, p.rows-from)})
 	}

@@ -52,6 +52,35 @@ func (m *Model) bucket(rows int) int {
 	return (rows + step - 1) / step * step
 }
 
+// visionRows are the rows of patches, with padding, that the vision tower runs an image of so many visual tokens with, counted in
+// the order of arrangement, and those of a stripe.
+func (m *Model) visionRows(tokens int) (rows, stripe int) {
+	r, v := m.runtime, m.Spec.Vision
+	unit := v.MergeSize * v.MergeSize
+	rows = m.bucket(tokens) * unit
+	stripe = r.stripeRows(rows, unit*max(1, v.Window*v.Window))
+	if stripe >= rows || !r.ExactShapes { // so that all stripes have one shape
+		rows = (rows + stripe - 1) / stripe * stripe
+	}
+	return rows, stripe
+}
+
+// deltaRows is the most rows that go through a layer with a recurrent state in one program.
+const deltaRows = 2048
+
+// promptRows are the rows of tokens, with padding, that the text tower runs a prompt with, and those of a stripe.
+func (m *Model) promptRows(tokens int) (rows, stripe int) {
+	rows = m.bucket(tokens)
+	stripe = m.runtime.stripeRows(rows, 1)
+	if m.Spec.Text.Linear != nil { // such a layer's graph has nodes for every 64 rows
+		stripe = min(stripe, deltaRows)
+	}
+	if !m.runtime.ExactShapes { // so that all stripes have one shape
+		rows = (rows + stripe - 1) / stripe * stripe
+	}
+	return rows, stripe
+}
+
 // each calls f for every one of n stripes, runtime.Workers at a time, and returns their errors. With one worker the first error ends it.
 func (m *Model) each(n int, f func(i int) error) error {
 	if m.runtime.Workers <= 1 {
