@@ -3,6 +3,8 @@ package backend
 import (
 	"runtime"
 
+	"github.com/gomlx/compute/support"
+
 	"github.com/omnidocs/omnidocs/qwen"
 )
 
@@ -14,6 +16,7 @@ func (d *Device) Runtime() qwen.Runtime {
 	case KindGo:
 		r.ExactShapes = true // nothing is compiled
 		r.Workers, r.StripeLimit, r.StripeRows = cores, 256, 704
+		r.Round = func(bytes int64) int64 { return int64(support.TwoBitBucketLen(int(bytes))) } // its pools have these sizes
 		r.MatrixElements = 4<<20 - 1 // up to here a product with one row needs no packing of the matrix
 	case KindXLACPU:
 		r.Traits.MulReduce = true

@@ -58,6 +58,23 @@ func (c *Cache) Length(slot int) int { return int(c.length[slot]) }
 // Limit is the number of tokens that a slot can hold.
 func (c *Cache) Limit() int { return c.limit }
 
+// Bytes is the memory of the device, or of each of several, that the cache takes now.
+func (c *Cache) Bytes() int64 {
+	p := c.m.Planner()
+	var n int64
+	for _, l := range c.layers {
+		for _, b := range l.kept {
+			if b == nil {
+				continue
+			}
+			if shape, err := b.Shape(); err == nil {
+				n += p.round(shape.ByteSize())
+			}
+		}
+	}
+	return n
+}
+
 // Clear empties a slot.
 func (c *Cache) Clear(slot int) { c.begin(slot, 0, 0) }
 

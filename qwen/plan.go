@@ -3,7 +3,6 @@ package qwen
 import (
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 
@@ -69,7 +68,8 @@ func (p *Planner) floats(dims ...int) int64 {
 
 // WeightsPlan is what the weights take.
 type WeightsPlan struct {
-	// Bytes is what they take on the device, scales and all; Parameters counts them.
+	// Bytes is what they take on the device, scales and all, or on each of several that the model is divided among; Parameters counts
+	// those of the whole model.
 	Bytes      int64 `json:"bytes"`
 	Parameters int64 `json:"parameters"`
 	// Parts are the bytes of the parts that the model has: "vision", "text", "embedding", "head".
@@ -85,7 +85,7 @@ func (p *Planner) Weights() WeightsPlan {
 		for _, param := range g.params {
 			w.Parameters += int64(elements(param.dims()))
 			for _, parts := range param.buffers(p.m.runtime.MatrixElements) {
-				shape := param.shape(parts, p.m.dtype)
+				shape := param.share(param.shape(parts, p.m.dtype), p.m.mesh.Size())
 				n := p.round(shape.ByteSize())
 				if shape.DType == dtypes.Int8 {
 					n += p.floats(shape.Dim(0))
@@ -119,9 +119,9 @@ type CachePlan struct {
 
 // Cache tells what a cache of so many slots takes whose longest sequence has so many tokens.
 func (p *Planner) Cache(slots, tokens int) CachePlan {
-	t := p.m.Spec.Text
+	t := p.m.local.Text
 	c := CachePlan{Slots: slots, Tokens: tokens, Capacity: roundCapacity(max(1, tokens))}
-	layer := 2 * p.floats(slots, t.KVHeads, c.Capacity, t.HeadDim)
+	layer := 2 * p.round(int64(slots*t.KVHeads*c.Capacity*t.HeadDim)*int64(p.m.cacheType().Size()))
 	for i := range t.Layers {
 		if t.LinearAt(i) {
 			for _, dims := range t.Delta.stateDims() {
@@ -133,7 +133,7 @@ func (p *Planner) Cache(slots, tokens int) CachePlan {
 		c.Growing = layer
 	}
 	c.Bytes = c.KeysAndValues + c.States
-	c.Stepping = p.stepping(slots, c.Capacity)
+	c.Stepping = p.stepping(slots, layer/2)
 	return c
 }
 
@@ -161,8 +161,3 @@ func (c CachePlan) Most() int64 { return c.Bytes + max(c.Growing, c.Stepping) }
 func (d DeltaSpec) stateDims() [2][]int {
 	return [2][]int{{d.Kernel - 1, d.Channels()}, {d.ValueHeads, d.KeyDim, d.ValueDim}}
 }
-
-// deepstackRows says how many sets of rows the vision tower leaves behind.
-func (v VisionSpec) outputs() int { return 1 + len(slices.Compact(slices.Sorted(slices.Values(v.Deepstack)))) }
-
-func (p *Planner) stepping(slots, capacity int) int64 { return 0 }

@@ -38,7 +38,6 @@ type Backend struct {
 	bytes int64
 	peak  int64
 	round func(bytes int64) int64
-	temps map[string]int64
 }
 
 // Wrap counts for a backend. The bytes of a buffer are those of its numbers, or what round makes of them, unless it is nil.
@@ -160,8 +159,6 @@ func (b *builder) Compile() (compute.Executable, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.backend.temps == nil { b.backend.temps = map[string]int64{} }
-	b.backend.temps[b.name] = temporary(e)
 	return &executable{Executable: e, backend: b.backend, name: b.name, temporary: temporary(e)}, nil
 }
 
@@ -229,6 +226,3 @@ func temporary(e compute.Executable) int64 {
 	}
 	return v.Int()
 }
-
-
-func All(b *Backend) map[string]int64 { return b.temps }

@@ -47,7 +47,7 @@ func blockAttention(t Traits, q, k, v *Node, causal bool, bias *Node) *Node {
 	kv, keys := k.Shape().Dim(0), k.Shape().Dim(1)
 	before := keys - rows // where causal
 	q = MulScalar(q, 1/math.Sqrt(float64(dim)))
-	block := queryBlock(t, heads, rows, keys, causal)
+	block := t.QueryBlock(heads, rows, keys, causal)
 	var outs []*Node
 	for from := 0; from < rows; from += block {
 		n := min(block, rows-from)
@@ -93,10 +93,10 @@ func batchDot(t Traits, a, b *Node, axis int) *Node {
 	return dot.General([]int{2}, []int{0}, []int{axis}, []int{0})
 }
 
-// queryBlock says how many queries go together: all of them where their scores fit the limit, else as many as make blocks
+// QueryBlock says how many queries go together: all of them where their scores fit the limit, else as many as make blocks
 // of one size. Fewer than 128 would be slow, and make graphs that take long to compile. Causal blocks are a quarter as
 // large: each leaves out the keys behind it, so that many small ones come close to half the work.
-func queryBlock(t Traits, heads, rows, keys int, causal bool) int {
+func (t Traits) QueryBlock(heads, rows, keys int, causal bool) int {
 	limit := t.BlockBytes
 	if limit <= 0 {
 		limit = 256 << 20
