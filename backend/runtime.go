@@ -16,7 +16,8 @@ func (d *Device) Runtime() qwen.Runtime {
 	case KindGo:
 		r.ExactShapes = true // nothing is compiled
 		r.Workers, r.StripeLimit, r.StripeRows = cores, 256, 704
-		r.Round = func(bytes int64) int64 { return int64(support.TwoBitBucketLen(int(bytes))) } // its pools have these sizes
+		// Its pools have buffers of these sizes.
+		r.Round = func(bytes int64) int64 { return int64(support.TwoBitBucketLen(int(bytes))) }
 		r.MatrixElements = 4<<20 - 1 // up to here a product with one row needs no packing of the matrix
 	case KindXLACPU:
 		r.Traits.MulReduce = true
