@@ -6,6 +6,8 @@ import (
 	"image"
 	"sync"
 
+	"github.com/gomlx/compute"
+
 	"github.com/omnidocs/omnidocs/qwen"
 )
 
@@ -21,13 +23,15 @@ const defaultMaxNewTokens = 8192
 type Engine struct {
 	model     *qwen.Model
 	device    *Device
+	devices   []compute.DeviceNum // of the device, that the model is on
+	shared    bool                // the device is others' too, and not closed with the engine
 	info      Info
 	scheduler *scheduler
 	close     sync.Once
 	closeErr  error
 }
 
-func newEngine(m *qwen.Model, d *Device, info Info, o LoadOptions, stats *statsCollector) *Engine {
+func newEngine(m *qwen.Model, d *Device, devices []compute.DeviceNum, info Info, o LoadOptions, stats *statsCollector) *Engine {
 	limit := m.Spec.Text.MaxPositions
 	if o.MaxModelLen > 0 {
 		limit = min(limit, o.MaxModelLen)
@@ -36,8 +40,10 @@ func newEngine(m *qwen.Model, d *Device, info Info, o LoadOptions, stats *statsC
 	if vision == 0 {
 		vision = defaultVisionCache
 	}
-	stats.attach(m.Stats, d.Memory)
-	return &Engine{model: m, device: d, info: info, scheduler: newScheduler(m, max(1, o.MaxBatch), limit, vision, stats).start()}
+	e := &Engine{model: m, device: d, devices: devices, info: info}
+	stats.attach(m.Stats, e.Memory)
+	e.scheduler = newScheduler(m, max(1, o.MaxBatch), limit, vision, stats).start()
+	return e
 }
 
 // Info says what runs.
@@ -51,7 +57,10 @@ func (e *Engine) Stats() Stats { return e.scheduler.stats.Snapshot() }
 func (e *Engine) Close() error {
 	e.close.Do(func() {
 		e.scheduler.close()
-		e.closeErr = errors.Join(e.scheduler.vision.close(), e.model.Close(), e.device.Close())
+		e.closeErr = errors.Join(e.scheduler.vision.close(), e.model.Close())
+		if !e.shared {
+			e.closeErr = errors.Join(e.closeErr, e.device.Close())
+		}
 	})
 	return e.closeErr
 }
@@ -76,13 +85,26 @@ func (e *Engine) Warmup(ctx context.Context) error {
 }
 
 // Read reads one page. It returns what was written so far along with an error that came after the first token.
-func (e *Engine) Read(ctx context.Context, r Request) (Output, error) {
+func (e *Engine) Read(ctx context.Context, r Request) (Output, error) { return read(ctx, e.Submit, r) }
+
+// Generate reads pages. done is called once for each request, from this goroutine, as it ends: with its output, or with the
+// error that this page met and whatever it had written by then.
+//
+// Generate returns an error only when no page could go on: the context's, whose pages end as [FinishCanceled], or [ErrClosed].
+func (e *Engine) Generate(ctx context.Context, requests []Request, done func(i int, out Output, err error)) error {
+	return generate(ctx, e.Submit, requests, done)
+}
+
+// submitFunc is Submit of an engine or of several.
+type submitFunc func(ctx context.Context, r Request, finished func(Output, error)) error
+
+func read(ctx context.Context, submit submitFunc, r Request) (Output, error) {
 	type result struct {
 		out Output
 		err error
 	}
 	done := make(chan result, 1)
-	if err := e.Submit(ctx, r, func(out Output, err error) { done <- result{out, err} }); err != nil {
+	if err := submit(ctx, r, func(out Output, err error) { done <- result{out, err} }); err != nil {
 		return refused(ctx), err
 	}
 	got := <-done
@@ -97,11 +119,7 @@ func refused(ctx context.Context) Output {
 	return Output{}
 }
 
-// Generate reads pages. done is called once for each request, from this goroutine, as it ends: with its output, or with the
-// error that this page met and whatever it had written by then.
-//
-// Generate returns an error only when no page could go on: the context's, whose pages end as [FinishCanceled], or [ErrClosed].
-func (e *Engine) Generate(ctx context.Context, requests []Request, done func(i int, out Output, err error)) error {
+func generate(ctx context.Context, submit submitFunc, requests []Request, done func(i int, out Output, err error)) error {
 	type result struct {
 		i   int
 		out Output
@@ -110,7 +128,7 @@ func (e *Engine) Generate(ctx context.Context, requests []Request, done func(i i
 	results := make(chan result, len(requests)) // so that the engine never waits for done
 	go func() {
 		for i, r := range requests {
-			if err := e.Submit(ctx, r, func(out Output, err error) { results <- result{i, out, err} }); err != nil {
+			if err := submit(ctx, r, func(out Output, err error) { results <- result{i, out, err} }); err != nil {
 				results <- result{i, refused(ctx), err}
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 
 	"github.com/omnidocs/omnidocs/internal/hub"
@@ -35,7 +36,17 @@ type LoadOptions struct {
 	// a scale of its own. DType then counts for nothing. A quarter of float32's memory; on xla:cpu, where the inputs of a
 	// product are rounded too, also the fastest; on go, which turns a matrix into float32 wherever it is used, the slowest.
 	Quantization string
-	// MaxBatch is how many pages are written together. Default 1.
+	// TensorParallelSize is how many devices the weights and the cache of the model are divided among, each of which holds about that
+	// part of them. It must divide the model's numbers of heads and its inner widths; the error says what would. Default 1. The device
+	// "go" is one; "xla:cpu" makes of a CPU as many as are asked for, which is for tests: they share its cores.
+	TensorParallelSize int
+	// Devices is how many devices are used in all, a multiple of TensorParallelSize. Where it is more than once that, there are as
+	// many engines, each with its own copy of the weights: see [LoadEngines]. Default: TensorParallelSize.
+	Devices int
+	// DeviceIDs are the numbers of the devices that are used, counted from 0: the first engine has the first of them. Default: 0 and
+	// on.
+	DeviceIDs []int
+	// MaxBatch is how many pages are written together, by each engine. Default 1.
 	MaxBatch int
 	// MaxModelLen bounds a page's prompt and answer together, in tokens. Default: what the model allows.
 	MaxModelLen int
@@ -74,47 +85,89 @@ type Info struct {
 
 // Load opens a device and loads a model onto it. The context is obeyed throughout.
 func Load(ctx context.Context, o LoadOptions) (_ *Engine, err error) {
+	l, err := startLoading(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(l.places); n > 1 {
+		return nil, errors.Join(fmt.Errorf("backend: load %s: %d devices for a model on each %d of them make %d engines, which LoadEngines loads",
+			o.Model, n*len(l.places[0]), len(l.places[0]), n), l.device.Close())
+	}
+	e, err := l.engine(ctx, 0, l.progress("weights"))
+	if err != nil {
+		return nil, errors.Join(err, l.device.Close())
+	}
+	return e, nil
+}
+
+// loading is a model on its way to a device.
+type loading struct {
+	o        LoadOptions
+	fsys     fs.FS
+	revision string
+	device   *Device
+	dtype    dtypes.DType
+	spec     string                // its hash
+	places   [][]compute.DeviceNum // the devices of each engine
+}
+
+// startLoading finds the model and opens the device.
+func startLoading(ctx context.Context, o LoadOptions) (_ *loading, err error) {
 	if o.Model == "" {
 		return nil, errors.New("backend: load: no model is named: give a folder, a hub id or \"omnidocs/tiny\"")
 	}
 	if o.MaxBatch < 0 || o.MaxModelLen < 0 {
 		return nil, fmt.Errorf("backend: load: MaxBatch is %d and MaxModelLen is %d, want 0 or more", o.MaxBatch, o.MaxModelLen)
 	}
-	fsys, revision, err := findModel(ctx, o)
-	if err != nil {
+	l := &loading{o: o}
+	if l.places, err = o.places(); err != nil {
 		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
 	}
-	device, err := OpenWith(ctx, o.Device, OpenOptions{Logger: o.Logger})
-	if err != nil {
+	if l.fsys, l.revision, err = findModel(ctx, o); err != nil {
+		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
+	}
+	if l.device, err = OpenWith(ctx, o.Device, OpenOptions{Logger: o.Logger, Devices: needed(l.places)}); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, device.Close())
-		}
-	}()
-	spec, err := qwen.ReadSpec(fsys)
+	spec, err := qwen.ReadSpec(l.fsys)
+	if err == nil {
+		l.spec = spec.Hash()
+		l.dtype, err = weightType(o.DType, o.Quantization, spec.DType, l.device)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
+		return nil, errors.Join(fmt.Errorf("backend: load %s: %w", o.Model, err), l.device.Close())
 	}
-	dtype, err := weightType(o.DType, o.Quantization, spec.DType, device)
+	return l, nil
+}
+
+// progress is what is told of a stage.
+func (l *loading) progress(stage string) func(done, total int64) {
+	if l.o.Progress == nil {
+		return nil
+	}
+	return func(done, total int64) { l.o.Progress(LoadProgress{Stage: stage, Done: done, Total: total}) }
+}
+
+// engine loads the model onto the devices of one engine.
+func (l *loading) engine(ctx context.Context, number int, progress func(done, total int64)) (*Engine, error) {
+	devices := l.places[number]
+	stats := newStatsCollector(l.o.Observer, max(1, l.o.MaxBatch))
+	stats.engine = number
+	runtime := l.device.Runtime()
+	runtime.Devices = devices
+	model, err := qwen.Load(ctx, runtime, l.fsys, qwen.LoadOptions{DType: l.dtype, Compiled: stats.compiled, Progress: progress})
 	if err != nil {
-		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
+		return nil, fmt.Errorf("backend: load %s: %w", l.o.Model, err)
 	}
-	stats := newStatsCollector(o.Observer, max(1, o.MaxBatch))
-	opts := qwen.LoadOptions{DType: dtype, Compiled: stats.compiled}
-	if o.Progress != nil {
-		opts.Progress = func(done, total int64) { o.Progress(LoadProgress{Stage: "weights", Done: done, Total: total}) }
+	info := Info{
+		Model: l.o.Model, Revision: l.revision, Device: l.device.Name(), Description: l.device.Description() + placed(devices), DType: dtypeName(l.dtype),
+		SpecHash: l.spec,
 	}
-	model, err := qwen.Load(ctx, device.Runtime(), fsys, opts)
-	if err != nil {
-		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
+	if l.o.Logger != nil {
+		l.o.Logger.InfoContext(ctx, "model loaded", "model", info.Model, "device", info.Device, "devices", devices, "dtype", info.DType,
+			"weight_bytes", model.WeightBytes())
 	}
-	info := Info{Model: o.Model, Revision: revision, Device: device.Name(), Description: device.Description(), DType: dtypeName(dtype), SpecHash: spec.Hash()}
-	if o.Logger != nil {
-		o.Logger.InfoContext(ctx, "model loaded", "model", info.Model, "device", info.Device, "dtype", info.DType)
-	}
-	return newEngine(model, device, info, o, stats), nil //nolint:contextcheck // the engine outlives the loading; pages have contexts of their own
+	return newEngine(model, l.device, devices, info, l.o, stats), nil //nolint:contextcheck // the engine outlives the loading; pages have contexts of their own
 }
 
 // findModel finds a model's files, and the commit where it comes from the hub.

@@ -29,6 +29,8 @@ type Observer struct {
 
 // CompileEvent tells of a compilation.
 type CompileEvent struct {
+	// Engine is the number of the engine, where there are several.
+	Engine int
 	// Program says what part of the model it is, and its shapes.
 	Program string
 	// Took is the wall time.
@@ -37,6 +39,8 @@ type CompileEvent struct {
 
 // PageEvent tells of a page. A field that the page has not come to yet is zero.
 type PageEvent struct {
+	// Engine is the number of the engine, where there are several.
+	Engine int
 	// Page numbers the pages of an engine from 1, in the order in which they were handed in.
 	Page uint64
 	// Since is the time since the page was handed in.
@@ -55,6 +59,8 @@ type PageEvent struct {
 
 // StepEvent tells of a call of the model that writes tokens.
 type StepEvent struct {
+	// Engine is the number of the engine, where there are several.
+	Engine int
 	// Active counts the pages that took part, Slots is how many there is room for.
 	Active, Slots int
 	// Queued counts the pages that wait for a slot.

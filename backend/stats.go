@@ -116,10 +116,15 @@ type DurationStats struct {
 type durations struct {
 	count          int64
 	sum, max, last time.Duration
+	at             time.Time                     // of the last
 	window         [QuantileWindow]time.Duration // value i of all is at i modulo its length
 }
 
-func (d *durations) add(v time.Duration) {
+// recent are the values that quantiles are of.
+func (d *durations) recent() []time.Duration { return d.window[:min(d.count, QuantileWindow)] }
+
+func (d *durations) add(v time.Duration, at time.Time) {
+	d.at = at
 	d.window[d.count%QuantileWindow] = v
 	d.count++
 	d.sum += v
@@ -127,12 +132,14 @@ func (d *durations) add(v time.Duration) {
 	d.last = v
 }
 
-func (d *durations) stats() DurationStats {
+func (d *durations) stats() DurationStats { return d.statsOf(d.recent()) }
+
+// statsOf is stats with the values that the quantiles are of.
+func (d *durations) statsOf(recent []time.Duration) DurationStats {
 	if d.count == 0 {
 		return DurationStats{}
 	}
-	sorted := slices.Clone(d.window[:min(d.count, QuantileWindow)])
-	slices.Sort(sorted)
+	sorted := slices.Sorted(slices.Values(recent))
 	quantile := func(percent int) float64 { // by nearest rank
 		return sorted[(percent*len(sorted)+99)/100-1].Seconds()
 	}

@@ -13,6 +13,7 @@ import (
 // about one page come one after the other. The observer is called without the lock.
 type statsCollector struct {
 	observer Observer
+	engine   int // its number among several
 	slots    int
 	now      func() time.Time
 	created  time.Time
@@ -36,6 +37,7 @@ type statsCollector struct {
 
 // watchedPage is what is known of a page between its queueing and its end. It belongs to the page's caller.
 type watchedPage struct {
+	engine         int
 	number         uint64
 	state          watchedState
 	queued         time.Time
@@ -68,7 +70,7 @@ func (c *statsCollector) attach(programs func() qwen.Stats, memory func(context.
 
 // compiled is for qwen.LoadOptions.Compiled. The model counts its programs itself.
 func (c *statsCollector) compiled(name string, took time.Duration) {
-	call(c.observer.Compiled, CompileEvent{Program: name, Took: took})
+	call(c.observer.Compiled, CompileEvent{Engine: c.engine, Program: name, Took: took})
 }
 
 // queued counts a page that has been handed in. finished must follow.
@@ -76,7 +78,7 @@ func (c *statsCollector) queued() *watchedPage {
 	c.mu.Lock()
 	c.lastPage++
 	c.pages.Queued++
-	p := &watchedPage{number: c.lastPage, queued: c.now(), waited: -1, first: -1}
+	p := &watchedPage{engine: c.engine, number: c.lastPage, queued: c.now(), waited: -1, first: -1}
 	event := p.event(p.queued)
 	c.mu.Unlock()
 	call(c.observer.Queued, event)
@@ -96,7 +98,7 @@ func (c *statsCollector) started(p *watchedPage) {
 	c.pages.Running++
 	if p.waited < 0 {
 		p.waited = now.Sub(p.queued)
-		c.waiting.add(p.waited)
+		c.waiting.add(p.waited, now)
 	}
 	event := p.event(now)
 	c.mu.Unlock()
@@ -118,7 +120,7 @@ func (c *statsCollector) firstToken(p *watchedPage, promptTokens, visualTokens i
 	c.prefill.add(promptTokens, p.admitted, now)
 	if p.first < 0 {
 		p.first = now.Sub(p.queued)
-		c.first.add(p.first)
+		c.first.add(p.first, now)
 	}
 	event := p.event(now)
 	c.mu.Unlock()
@@ -133,7 +135,7 @@ func (c *statsCollector) step(active, tokens int, took time.Duration) {
 	c.active += int64(active)
 	c.tokens.Generated += int64(tokens)
 	c.decode.add(tokens, now.Add(-took), now)
-	event := StepEvent{Active: active, Slots: c.slots, Queued: c.pages.Queued, Tokens: tokens, Took: took}
+	event := StepEvent{Engine: c.engine, Active: active, Slots: c.slots, Queued: c.pages.Queued, Tokens: tokens, Took: took}
 	c.mu.Unlock()
 	call(c.observer.Step, event)
 }
@@ -175,7 +177,7 @@ func (c *statsCollector) finished(p *watchedPage, out Output, err error) {
 		c.pages.Failed++
 	default:
 		c.pages.Done++
-		c.ends.add(now.Sub(p.queued))
+		c.ends.add(now.Sub(p.queued), now)
 	}
 	event := p.event(now)
 	event.Output, event.Err = out, err
@@ -193,7 +195,7 @@ func (c *statsCollector) cached(tokens, capacity int) {
 // event tells of the page at a time.
 func (p *watchedPage) event(now time.Time) PageEvent {
 	return PageEvent{
-		Page: p.number, Since: now.Sub(p.queued), Waited: max(0, p.waited), FirstToken: max(0, p.first),
+		Engine: p.engine, Page: p.number, Since: now.Sub(p.queued), Waited: max(0, p.waited), FirstToken: max(0, p.first),
 		PromptTokens: p.prompt, VisualTokens: p.visual,
 	}
 }

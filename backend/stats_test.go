@@ -70,15 +70,15 @@ func TestRateFades(t *testing.T) {
 func TestDurations(t *testing.T) {
 	var d durations
 	require.Zero(t, d.stats())
-	d.add(3 * time.Second)
+	d.add(3*time.Second, time.Now())
 	require.Equal(t, DurationStats{Count: 1, Mean: 3, Max: 3, Last: 3, P50: 3, P90: 3, P99: 3}, d.stats())
 	d = durations{}
 	for i := range 100 {
-		d.add(time.Duration((i*37)%100+1) * time.Second) // 1 to 100, mixed
+		d.add(time.Duration((i*37)%100+1)*time.Second, time.Now()) // 1 to 100, mixed
 	}
 	require.Equal(t, DurationStats{Count: 100, Mean: 50.5, Max: 100, Last: 64, P50: 50, P90: 90, P99: 99}, d.stats())
 	for range QuantileWindow {
-		d.add(2 * time.Second)
+		d.add(2*time.Second, time.Now())
 	}
 	s := d.stats()
 	require.Equal(t, [3]float64{2, 2, 2}, [3]float64{s.P50, s.P90, s.P99}, "quantiles forget")

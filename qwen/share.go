@@ -11,8 +11,8 @@ import (
 // This file divides a model among devices (tensor parallelism, after Shoeybi and others: "Megatron-LM", 2019). A device has an equal
 // share of the heads and of the inner widths: the rows of the matrices that lead there and the columns of those that lead back,
 // so that between the two nothing is exchanged, and behind the second the devices add up what they have. The hidden states are the
-// same on all devices; the keys, values and recurrent states are those of a device's own heads. Of the vocabulary each device has
-// a run of the rows.
+// same on all devices; the keys, values and recurrent states are those of a device's own heads. Of the vocabulary and the table of
+// positions each device has a run of the rows; the last one's may be shorter, and is filled up with zeros.
 
 // dividend is a number of the configuration that the devices must divide.
 type dividend struct {
@@ -23,7 +23,7 @@ type dividend struct {
 // divided are the sizes that must be divided.
 func (s Spec) divided() []dividend {
 	t, v := s.Text, s.Vision
-	all := []dividend{{"text_config.vocab_size", t.VocabSize}}
+	var all []dividend
 	var attention, linear, dense, sparse bool
 	for i := range t.Layers {
 		kind := t.kindAt(i)
@@ -45,12 +45,8 @@ func (s Spec) divided() []dividend {
 			all = append(all, dividend{"text_config.shared_expert_intermediate_size", t.MoE.Shared})
 		}
 	}
-	all = append(all, dividend{"vision_config.num_heads", v.Heads}, dividend{"the inner width of vision_config", v.Intermediate},
+	return append(all, dividend{"vision_config.num_heads", v.Heads}, dividend{"the inner width of vision_config", v.Intermediate},
 		dividend{"the numbers of a patch of vision_config", v.PatchDim()}, dividend{"the width of vision_config's merger", v.MergedDim()})
-	if v.PositionSide > 0 {
-		all = append(all, dividend{"vision_config.num_position_embeddings", v.PositionSide * v.PositionSide})
-	}
-	return all
 }
 
 // share is what one of n devices computes of a model: the same layers, with a share of the heads and inner widths. It is an error,
@@ -75,8 +71,9 @@ func (s Spec) share(n int) (Spec, error) {
 			n, strings.Join(faults, "; "), ErrUnsupported, divisors(common))
 	}
 	t, v := &s.Text, &s.Vision
+	t.VocabSize = portion(t.VocabSize, n)
 	for _, value := range []*int{
-		&t.VocabSize, &t.Heads, &t.KVHeads, &t.Intermediate, &t.Delta.KeyHeads, &t.Delta.ValueHeads, &t.MoE.Intermediate, &t.MoE.Shared,
+		&t.Heads, &t.KVHeads, &t.Intermediate, &t.Delta.KeyHeads, &t.Delta.ValueHeads, &t.MoE.Intermediate, &t.MoE.Shared,
 		&v.Heads, &v.Intermediate,
 	} {
 		*value /= n
@@ -84,6 +81,9 @@ func (s Spec) share(n int) (Spec, error) {
 	v.devices = n
 	return s, nil
 }
+
+// portion is the n-th part of a size, rounded up.
+func portion(size, n int) int { return (size + n - 1) / n }
 
 func gcd(a, b int) int {
 	for b != 0 {
@@ -134,7 +134,10 @@ func (p param) readings(n int, parts []part) (list []reading, buffers int) {
 		for _, whole := range parts {
 			from := whole.from
 			for _, rows := range whole.source.kinds() {
-				r.parts = append(r.parts, part{whole.source, from + i*rows/n, from + (i+1)*rows/n})
+				size := portion(rows, n)
+				if run := (part{whole.source, from + min(rows, i*size), from + min(rows, (i+1)*size)}); run.from < run.to {
+					r.parts = append(r.parts, run)
+				}
 				from += rows
 			}
 		}
@@ -147,12 +150,15 @@ func (p param) readings(n int, parts []part) (list []reading, buffers int) {
 func (p param) share(whole shapes.Shape, n int) shapes.Shape {
 	switch p.cut {
 	case byRows:
-		whole.Dimensions[0] /= n
+		whole.Dimensions[0] = portion(whole.Dimensions[0], n)
 	case byColumns:
 		whole.Dimensions[1] /= n
 	}
 	return whole
 }
+
+// ragged says whether the shares of n devices are not all of one size.
+func (p param) ragged(n int) bool { return p.cut == byRows && p.dims()[0]%n != 0 }
 
 // kinds counts the rows of each kind.
 func (s source) kinds() []int {

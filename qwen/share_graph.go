@@ -33,13 +33,15 @@ func (m *Model) ownColumns(b *program.Builder, x *Node) *Node {
 	return DynamicSlice(x, []*Node{ScalarZero(b.G, dtypes.Int32), MulScalar(b.Rank(), width)}, []int{x.Shape().Dim(0), width})
 }
 
-// together puts the columns x [rows, n] of all devices side by side on each of them. A sum with zeros takes nothing from a number.
-func (m *Model) together(b *program.Builder, x *Node) *Node {
+// together puts the columns x [rows, n] of all devices side by side on each of them, and takes so many of them. A sum with zeros takes
+// nothing from a number.
+func (m *Model) together(b *program.Builder, x *Node, columns int) *Node {
 	n := m.mesh.Size()
 	if n == 1 {
 		return x
 	}
 	rows, width := x.Shape().Dim(0), x.Shape().Dim(1)
 	all := BroadcastToDims(ScalarZero(b.G, x.DType()), rows, n*width)
-	return program.Sum(DynamicUpdateSlice(all, x, []*Node{ScalarZero(b.G, dtypes.Int32), MulScalar(b.Rank(), width)}))
+	all = program.Sum(DynamicUpdateSlice(all, x, []*Node{ScalarZero(b.G, dtypes.Int32), MulScalar(b.Rank(), width)}))
+	return Slice(all, AxisRange(), AxisRange(0, columns))
 }

@@ -78,3 +78,22 @@ func TestReadingsOfKinds(t *testing.T) {
 	}
 	require.Equal(t, [][2]int{{1, 2}, {4, 6}, {9, 12}}, rows)
 }
+
+// The last shares of a table may be shorter, or nothing.
+func TestReadingsOfTables(t *testing.T) {
+	p := one(matrix, "table", 5, 2).by(byRows)
+	for n, want := range map[int][]int{2: {3, 2}, 4: {2, 2, 1, 0}} {
+		readings, buffers := p.readings(n, p.buffers(0)[0])
+		require.Equal(t, n, buffers)
+		require.True(t, p.ragged(n))
+		var rows []int
+		for _, r := range readings {
+			count := 0
+			for _, run := range r.parts {
+				count += run.to - run.from
+			}
+			rows = append(rows, count)
+		}
+		require.Equal(t, want, rows)
+	}
+}

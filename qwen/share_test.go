@@ -128,11 +128,13 @@ func TestSlotsOfShares(t *testing.T) {
 	require.Equal(t, w.want, w.written[1][:len(w.want)])
 }
 
-// fourHeads is a checkpoint whose heads four devices divide: a golden one with twice the heads of keys and values, and heads of half
-// the size in the vision tower.
+// fourHeads is a checkpoint whose heads four devices divide, but not its vocabulary: a golden one with twice the heads of keys and
+// values, heads of half the size in the vision tower, and without the last token.
 func fourHeads(t *testing.T) fstest.MapFS {
 	t.Helper()
-	files := withConfig(t, os.DirFS(goldenDir), map[string]any{"text_config.num_key_value_heads": 4, "vision_config.num_heads": 4}).(fstest.MapFS)
+	files := withConfig(t, os.DirFS(goldenDir), map[string]any{
+		"text_config.num_key_value_heads": 4, "vision_config.num_heads": 4, "text_config.vocab_size": 511,
+	}).(fstest.MapFS)
 	var tensors []checkpoint.Data
 	for _, d := range readTensors(t, files, checkpoint.BF16) {
 		if strings.Contains(d.Name, "k_proj") || strings.Contains(d.Name, "v_proj") { // the new heads are the old ones with other signs
@@ -141,6 +143,9 @@ func fourHeads(t *testing.T) fstest.MapFS {
 				binary.LittleEndian.PutUint16(fresh[i:], binary.LittleEndian.Uint16(fresh[i:])^0x8000)
 			}
 			d.Bytes, d.Shape = append(slices.Clone(d.Bytes), fresh...), []int{2 * d.Shape[0], d.Shape[1]}
+		}
+		if strings.Contains(d.Name, "embed_tokens") || strings.Contains(d.Name, "lm_head") {
+			d.Bytes, d.Shape = d.Bytes[:len(d.Bytes)/512*511], []int{511, d.Shape[1]}
 		}
 		tensors = append(tensors, d)
 	}

@@ -110,8 +110,8 @@ type VisionSpec struct {
 	devices int
 }
 
-// each is one device's share of a size that the devices divide.
-func (v VisionSpec) each(size int) int { return size / max(1, v.devices) }
+// each is one device's share of a size.
+func (v VisionSpec) each(size int) int { return portion(size, max(1, v.devices)) }
 
 // windowedAt says whether a block's attention keeps to windows.
 func (v VisionSpec) windowedAt(block int) bool {

@@ -206,7 +206,7 @@ func (m *Model) logits(b *program.Builder, x *Node) *Node {
 	if w == nil { // it is the embedding
 		w = m.declare(b, embeddingParams(t))["embed_tokens.weight"]
 	}
-	return m.together(b, nn.Dense(m.runtime.Traits, x, w, nil))
+	return m.together(b, nn.Dense(m.runtime.Traits, x, w, nil), m.Spec.Text.VocabSize)
 }
 
 // logitsGraph is the output layer: [rows, hidden] → [rows, vocab].

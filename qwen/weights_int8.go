@@ -13,13 +13,13 @@ import (
 
 // quantized reads parts of a matrix into n buffers and rounds each row of each to int8 with a scale of its own, which puts its largest
 // number at 127.
-func (l loader) quantized(ctx context.Context, g group, readings []reading, n int, shape shapes.Shape) (made []compute.Buffer, err error) {
+func (l loader) quantized(ctx context.Context, g group, p param, readings []reading, n int, shape shapes.Shape) (made []compute.Buffer, err error) {
 	rows, width := shape.Dim(0), shape.Dim(1)
 	scales := make([][]float32, n)
 	for i := range scales {
 		scales[i] = make([]float32, rows)
 	}
-	numbers, err := l.buffer(shape, n, func(flats []any) error {
+	numbers, err := l.buffer(shape, n, p.ragged(l.mesh.Size()), func(flats []any) error {
 		dst, err := flatsOf[int8](flats)
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func (l loader) quantized(ctx context.Context, g group, readings []reading, n in
 	if err != nil {
 		return nil, err
 	}
-	b, err := l.buffer(shapes.Make(dtypes.Float32, rows), n, func(flats []any) error {
+	b, err := l.buffer(shapes.Make(dtypes.Float32, rows), n, false, func(flats []any) error {
 		dst, err := flatsOf[float32](flats)
 		for i := range dst {
 			copy(dst[i], scales[i])

@@ -54,9 +54,9 @@ func (l loader) buffers(ctx context.Context, g group, p param, parts []part) ([]
 	shape := p.share(p.shape(parts, l.dtype), l.mesh.Size())
 	readings, n := p.readings(l.mesh.Size(), parts)
 	if shape.DType == dtypes.Int8 {
-		return l.quantized(ctx, g, readings, n, shape)
+		return l.quantized(ctx, g, p, readings, n, shape)
 	}
-	b, err := l.buffer(shape, n, func(flats []any) error { return l.fill(ctx, g, p, readings, flats) })
+	b, err := l.buffer(shape, n, p.ragged(l.mesh.Size()), func(flats []any) error { return l.fill(ctx, g, p, readings, flats) })
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +64,8 @@ func (l loader) buffers(ctx context.Context, g group, p param, parts []part) ([]
 }
 
 // buffer makes a buffer on each device and has n of them filled, in place where the backend allows it: all, or one whose numbers are
-// then those of the others.
-func (l loader) buffer(shape shapes.Shape, n int, fill func(flats []any) error) (compute.Buffer, error) {
+// then those of the others. What is filled only partly is zero behind that.
+func (l loader) buffer(shape shapes.Shape, n int, partly bool, fill func(flats []any) error) (compute.Buffer, error) {
 	if !l.mesh.HasShared() {
 		flats := make([]any, n)
 		for i := range flats {
@@ -79,6 +79,11 @@ func (l loader) buffer(shape shapes.Shape, n int, fill func(flats []any) error) 
 	buffer, flats, err := l.mesh.Shared(shape)
 	if err != nil {
 		return nil, err
+	}
+	for _, flat := range flats {
+		if partly {
+			clear(dtypes.UnsafeByteSliceFromAny(flat))
+		}
 	}
 	if err := fill(flats[:n]); err != nil {
 		return nil, errors.Join(err, buffer.Finalize())

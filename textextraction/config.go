@@ -43,6 +43,11 @@ type QwenTextPyTorchConfig struct {
 	// Device is where the model runs: "go", "xla:cpu", "cpu", "cuda" and so on, see package backend. A device named here
 	// is never replaced by another; Python falls back to the CPU without a word. Empty means the best that there is.
 	Device string `json:"device,omitzero"`
+	// Devices is how many devices of that kind are used. With more than one as many engines run behind the extractor, each with its own
+	// copy of the model on a device of its own, and a page goes to the one with the least to do. Zero means 1.
+	Devices int `json:"devices,omitzero"`
+	// DeviceIDs are the numbers of the devices that are used, counted from 0, in the place of Devices. Empty means the first ones.
+	DeviceIDs []int `json:"device_ids,omitempty"`
 	// TorchDtype is the type of the weights: "auto", "float32", "bfloat16" or "float16". Empty means "auto": what suits
 	// the device.
 	TorchDtype string `json:"torch_dtype,omitzero"`
@@ -82,7 +87,7 @@ type QwenTextPyTorchConfig struct {
 	// SystemPrompt is the text of a system turn. Empty means the preset's; the base models' has none, as in Python. The bare prompts fail on some small
 	// models; "QwenVL Document Parser HTML format" is a system prompt that helps there.
 	SystemPrompt string `json:"system_prompt,omitzero"`
-	// BatchSize is how many pages Batch decodes together, from 1 to 1024. Zero means 1.
+	// BatchSize is how many pages each engine decodes together, from 1 to 1024. Zero means 1.
 	BatchSize int `json:"batch_size,omitzero"`
 	// MaxContinuations is how often an answer that has reached its bound on tokens is allowed as many more, up to the model's context;
 	// 0 to 32. Zero means that it is cut there, and its result is marked Truncated.
@@ -143,6 +148,7 @@ func (c QwenTextPyTorchConfig) faults(tokens, batch string) (f faults) {
 		`is not "" or "int8"; a checkpoint in FP8 needs no value here, it is read as it is`)
 	f.check(c.Quantization == "" || c.TorchDtype == "auto", "TorchDtype", c.TorchDtype,
 		"is given together with Quantization, which takes its place; leave one of them empty")
+	checkDevices(&f, c)
 	f.check(c.DeviceMap == "" || c.DeviceMap == "auto", "DeviceMap", c.DeviceMap,
 		`is not supported; leave it empty or "auto", and name the device in Device`)
 	f.check(!c.UseFlashAttention, "UseFlashAttention", c.UseFlashAttention,
@@ -163,8 +169,26 @@ func (c QwenTextPyTorchConfig) sampling() Sampling {
 	return Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, Seed: c.Seed}
 }
 
+// devices is how many are asked for, 0 where that is left open.
+func (c QwenTextPyTorchConfig) devices() int {
+	if len(c.DeviceIDs) > 0 {
+		return len(c.DeviceIDs)
+	}
+	return max(0, c.Devices)
+}
+
+func checkDevices(f *faults, c QwenTextPyTorchConfig) {
+	f.check(c.Devices >= 0, "Devices", c.Devices, "is negative")
+	f.check(c.Devices == 0 || len(c.DeviceIDs) == 0 || c.Devices == len(c.DeviceIDs), "Devices", c.Devices,
+		fmt.Sprintf("is not the number of DeviceIDs, %d; leave it 0", len(c.DeviceIDs)))
+	for i, id := range c.DeviceIDs {
+		f.check(id >= 0 && !slices.Contains(c.DeviceIDs[:i], id), "DeviceIDs", c.DeviceIDs, "are not different numbers from 0 up")
+	}
+}
+
 func (c QwenTextPyTorchConfig) check() (settings, error) {
 	s, filled := c.settings()
+	s.batchSize *= max(1, c.devices()) // each engine has its own pages
 	return s, filled.validate()
 }
 

@@ -140,14 +140,17 @@ func fill(t *testing.T, v reflect.Value) {
 		case reflect.Pointer: // to a struct
 			f.Set(reflect.New(f.Type().Elem()))
 			fill(t, f.Elem())
-		case reflect.Slice: // of strings or structs
+		case reflect.Slice: // of numbers, strings or structs
 			if f.Type().Elem().Kind() == reflect.Slice {
 				continue // a table's rows, which the test has of its own
 			}
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
-			if e := f.Index(0); e.Kind() == reflect.String {
+			switch e := f.Index(0); e.Kind() {
+			case reflect.String:
 				e.SetString("text of " + v.Type().Field(i).Name)
-			} else {
+			case reflect.Int:
+				e.SetInt(int64(i))
+			default:
 				fill(t, e)
 			}
 		case reflect.Array: // of ints

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-
-	"github.com/omnidocs/omnidocs/backend"
 )
 
 // QwenTextVLLMConfig runs a Qwen-VL model in this process for many pages at a time: pages join the batch as there is room and
@@ -20,14 +18,21 @@ type QwenTextVLLMConfig struct {
 	Model string `json:"model,omitzero"`
 	// Revision is a branch, tag or commit of the model on the hub. Empty means "main". A folder has none.
 	Revision string `json:"revision,omitzero"`
-	// TensorParallelSize must be 0 or 1: the model is on one device.
+	// TensorParallelSize is how many devices the model is divided among, each of which holds about that part of its weights and its
+	// cache. It must divide the model's numbers of heads and its inner widths: 1, 2 and 4 do for most models, and the error says what
+	// would. Zero means 1.
 	TensorParallelSize int `json:"tensor_parallel_size,omitzero"`
+	// Devices is how many devices are used in all, a multiple of TensorParallelSize: where it is more than once that, as many engines
+	// run behind the extractor, each with its own copy of the model. Zero means TensorParallelSize.
+	Devices int `json:"devices,omitzero"`
+	// DeviceIDs are the numbers of the devices that are used, counted from 0. Empty means the first ones.
+	DeviceIDs []int `json:"device_ids,omitempty"`
 	// GPUMemoryUtilization must be 0: memory is not planned yet. MaxNumSeqs and MaxModelLen bound the cache.
 	GPUMemoryUtilization float64 `json:"gpu_memory_utilization,omitzero"`
 	// MaxModelLen bounds a page's prompt and answer together, in tokens, from 1024 up. Zero means 32768. A model with a shorter
 	// context has its own.
 	MaxModelLen int `json:"max_model_len,omitzero"`
-	// MaxNumSeqs is how many pages are written together, from 1 to 1024 (vLLM's max_num_seqs). Zero means 8.
+	// MaxNumSeqs is how many pages are written together by each engine, from 1 to 1024 (vLLM's max_num_seqs). Zero means 8.
 	MaxNumSeqs int `json:"max_num_seqs,omitzero"`
 	// TrustRemoteCode is accepted for Python's sake and changes nothing: code that comes with a model is never run.
 	TrustRemoteCode bool `json:"trust_remote_code,omitzero"`
@@ -46,7 +51,7 @@ type QwenTextVLLMConfig struct {
 	Seed uint64 `json:"seed,omitzero"`
 	// DownloadDir is the folder of downloaded models, in the layout of Python's huggingface_hub. Empty means the hub's own.
 	DownloadDir string `json:"download_dir,omitzero"`
-	// DisableCustomAllReduce is accepted for Python's sake: on one device nothing is reduced.
+	// DisableCustomAllReduce is accepted for Python's sake and changes nothing: devices add up with XLA's own all-reduce.
 	DisableCustomAllReduce bool `json:"disable_custom_all_reduce,omitzero"`
 	// Device, TorchDtype, Quantization, Preset, CustomPreset, MinPixels, MaxPixels and SystemPrompt are those of
 	// [QwenTextPyTorchConfig].
@@ -91,7 +96,7 @@ func (c *QwenTextVLLMConfig) UnmarshalJSON(data []byte) error {
 func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 	return QwenTextPyTorchConfig{
 		Model: c.Model, Revision: c.Revision, Device: c.Device, TorchDtype: c.TorchDtype, Quantization: c.Quantization,
-		CacheDir: c.DownloadDir, Preset: c.Preset, CustomPreset: c.CustomPreset, MaxNewTokens: c.MaxTokens,
+		Devices: c.Devices, DeviceIDs: c.DeviceIDs, CacheDir: c.DownloadDir, Preset: c.Preset, CustomPreset: c.CustomPreset, MaxNewTokens: c.MaxTokens,
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
 		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
 	}
@@ -112,8 +117,10 @@ func (c QwenTextVLLMConfig) check() (settings, error) {
 	s, shared := c.shared().settings()
 	s.config = "QwenTextVLLMConfig"
 	f := shared.faults("MaxTokens", "MaxNumSeqs")
-	f.check(c.TensorParallelSize == 0 || c.TensorParallelSize == 1, "TensorParallelSize", c.TensorParallelSize,
-		"is not supported: the model is on one device; leave it 0 or 1")
+	n, size := shared.devices(), max(1, c.TensorParallelSize)
+	f.check(c.TensorParallelSize >= 0, "TensorParallelSize", c.TensorParallelSize, "is negative")
+	f.check(n == 0 || n%size == 0, "Devices", n, fmt.Sprintf("is no multiple of TensorParallelSize, %d", size))
+	s.batchSize *= max(size, n) / size // each engine has its own pages
 	f.check(c.GPUMemoryUtilization == 0, "GPUMemoryUtilization", c.GPUMemoryUtilization,
 		"is not supported yet; leave it 0, and bound the cache with MaxNumSeqs and MaxModelLen")
 	f.check(c.MaxModelLen >= minModelLen, "MaxModelLen", c.MaxModelLen, fmt.Sprintf("is less than %d", minModelLen))
@@ -123,10 +130,10 @@ func (c QwenTextVLLMConfig) check() (settings, error) {
 func (c QwenTextVLLMConfig) load(ctx context.Context) (engine, error) {
 	c = c.withDefaults()
 	o := c.shared().withDefaults().loadOptions()
-	o.MaxModelLen = c.MaxModelLen
-	e, err := backend.Load(ctx, o)
+	o.MaxModelLen, o.TensorParallelSize = c.MaxModelLen, c.TensorParallelSize
+	e, err := loadEngine(ctx, o)
 	if err != nil {
-		return nil, err // not a nil *backend.Engine in an engine
+		return nil, err
 	}
 	if !c.EnforceEager {
 		if err := e.Warmup(ctx); err != nil {

@@ -19,7 +19,13 @@ func TestVLLMConfigRanges(t *testing.T) {
 		{"nothing", QwenTextVLLMConfig{}, ""},
 		{"the guide's", QwenTextVLLMConfig{TensorParallelSize: 1, MaxTokens: 4096, MaxModelLen: 1024, TrustRemoteCode: true, EnforceEager: true}, ""},
 		{"int8", QwenTextVLLMConfig{Quantization: "int8", MaxNumSeqs: 1024}, ""},
-		{"parallel", QwenTextVLLMConfig{TensorParallelSize: 2}, "TensorParallelSize: 2 is not supported"},
+		{"parallel", QwenTextVLLMConfig{TensorParallelSize: 2}, ""},
+		{"parallel and copied", QwenTextVLLMConfig{TensorParallelSize: 2, Devices: 4}, ""},
+		{"negative", QwenTextVLLMConfig{TensorParallelSize: -2}, "TensorParallelSize: -2 is negative"},
+		{"no multiple", QwenTextVLLMConfig{TensorParallelSize: 2, DeviceIDs: []int{0, 1, 2}}, "Devices: 3 is no multiple of TensorParallelSize, 2"},
+		{"fewer devices", QwenTextVLLMConfig{Devices: -1}, "Devices: -1 is negative"},
+		{"two counts", QwenTextVLLMConfig{Devices: 3, DeviceIDs: []int{0, 1}}, "Devices: 3 is not the number of DeviceIDs, 2"},
+		{"a device twice", QwenTextVLLMConfig{DeviceIDs: []int{1, 1}}, "DeviceIDs: [1 1] are not different numbers from 0 up"},
 		{"memory", QwenTextVLLMConfig{GPUMemoryUtilization: 0.9}, "GPUMemoryUtilization: 0.9 is not supported yet"},
 		{"context", QwenTextVLLMConfig{MaxModelLen: 1023}, "MaxModelLen: 1023 is less than 1024"},
 		{"tokens", QwenTextVLLMConfig{MaxTokens: 255}, "MaxTokens: 255 is outside 256 to 32768"},
@@ -40,13 +46,19 @@ func TestVLLMConfigRanges(t *testing.T) {
 			require.ErrorContains(t, err, row.want)
 		})
 	}
-	_, err := QwenTextVLLMConfig{MaxTokens: 1, TensorParallelSize: 4}.check()
+	_, err := QwenTextVLLMConfig{MaxTokens: 1, TensorParallelSize: -4}.check()
 	require.ErrorContains(t, err, "MaxTokens")
 	require.ErrorContains(t, err, "TensorParallelSize", "all faults are told at once")
 	s, err := QwenTextVLLMConfig{}.check()
 	require.NoError(t, err)
 	require.Equal(t, 8, s.batchSize)
 	require.Equal(t, 8192, s.options.MaxNewTokens)
+	s, err = QwenTextVLLMConfig{TensorParallelSize: 2, Devices: 6, MaxNumSeqs: 5}.check()
+	require.NoError(t, err)
+	require.Equal(t, 15, s.batchSize, "three engines of five")
+	s, err = QwenTextPyTorchConfig{DeviceIDs: []int{3, 1}, BatchSize: 4}.check()
+	require.NoError(t, err)
+	require.Equal(t, 8, s.batchSize)
 }
 
 func TestVLLMConfigJSON(t *testing.T) {
@@ -59,7 +71,7 @@ func TestVLLMConfigJSON(t *testing.T) {
 	require.Equal(t, c, back)
 	for _, field := range []string{
 		"model", "tensor_parallel_size", "gpu_memory_utilization", "max_model_len", "trust_remote_code", "enforce_eager", "max_tokens",
-		"temperature", "download_dir", "disable_custom_all_reduce", "quantization",
+		"temperature", "devices", "device_ids", "download_dir", "disable_custom_all_reduce", "quantization",
 	} {
 		require.Contains(t, string(text), `"`+field+`":`)
 	}

@@ -177,13 +177,13 @@ func ExampleQwenTextVLLMConfig() {
 		}
 		fmt.Println(res.WordCount, "words")
 	}
-	_, err = textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextVLLMConfig{TensorParallelSize: 2})
+	_, err = textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextVLLMConfig{TensorParallelSize: 2, Devices: 3})
 	fmt.Println(err)
 	// Output:
 	// 3 words
 	// 3 words
 	// 3 words
-	// textextraction: invalid configuration: QwenTextVLLMConfig: TensorParallelSize: 2 is not supported: the model is on one device; leave it 0 or 1
+	// textextraction: invalid configuration: QwenTextVLLMConfig: Devices: 3 is no multiple of TensorParallelSize, 2
 }
 
 func ExampleQwenTextPyTorchConfig() {

@@ -44,9 +44,27 @@ func (x *QwenTextExtractor) WithConfig(cfg Config) (*QwenTextExtractor, error) {
 }
 
 func (c QwenTextPyTorchConfig) load(ctx context.Context) (engine, error) {
-	e, err := backend.Load(ctx, c.withDefaults().loadOptions())
+	return loadEngine(ctx, c.withDefaults().loadOptions())
+}
+
+// warmEngine is an engine in this process.
+type warmEngine interface {
+	engine
+	Warmup(ctx context.Context) error
+}
+
+// loadEngine loads one engine, or as many as there are devices for.
+func loadEngine(ctx context.Context, o backend.LoadOptions) (warmEngine, error) {
+	if max(o.Devices, len(o.DeviceIDs)) > max(1, o.TensorParallelSize) {
+		e, err := backend.LoadEngines(ctx, o)
+		if err != nil {
+			return nil, err // not a nil *backend.Engines in an engine
+		}
+		return e, nil
+	}
+	e, err := backend.Load(ctx, o)
 	if err != nil {
-		return nil, err // not a nil *backend.Engine in an engine
+		return nil, err
 	}
 	return e, nil
 }
@@ -58,6 +76,8 @@ func (c QwenTextPyTorchConfig) loadOptions() backend.LoadOptions {
 		Revision:     c.Revision,
 		CacheDir:     c.CacheDir,
 		Device:       c.Device,
+		Devices:      c.Devices,
+		DeviceIDs:    c.DeviceIDs,
 		DType:        c.TorchDtype,
 		Quantization: c.Quantization,
 		MaxBatch:     c.BatchSize,

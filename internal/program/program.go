@@ -182,10 +182,24 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	}
 	paced(ctx, func() { outputs, err = p.execute(inputs, donated) })
 	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", p.name, err)
+		return nil, &RunError{p.name, err}
 	}
 	return outputs, nil
 }
+
+// RunError is what became of a program that did not run: a fault of the device, as a rule, and not of what it was given.
+type RunError struct {
+	// Program is its name in its cache.
+	Program string
+	// Err is what the backend says.
+	Err error
+}
+
+// Error names the program.
+func (e *RunError) Error() string { return fmt.Sprintf("run %s: %v", e.Program, e.Err) }
+
+// Unwrap returns what the backend says.
+func (e *RunError) Unwrap() error { return e.Err }
 
 // execute runs the program on the devices of its mesh: the inputs of the first, then those of the second, and likewise the outputs.
 func (p *Program) execute(inputs []compute.Buffer, donated []bool) (outputs []compute.Buffer, err error) {
