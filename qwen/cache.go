@@ -108,6 +108,11 @@ func (c *Cache) reserve(ctx context.Context, slot, tokens int) error {
 	if tokens > c.limit {
 		return c.tooLong(slot, tokens)
 	}
+	return c.room(ctx, tokens)
+}
+
+// room gives all slots room for so many tokens.
+func (c *Cache) room(ctx context.Context, tokens int) error {
 	if tokens <= c.capacity {
 		return nil
 	}

@@ -100,7 +100,7 @@ func (c *Cache) fitHost(old []float32, from []int, capacity int) (compute.Buffer
 
 // fitStates makes a layer's histories and states anew.
 func (c *Cache) fitStates(ctx context.Context, layer int, from []int) (kept layerCache, err error) {
-	for i, dims := range c.stateDims() {
+	for i, dims := range c.m.stateDims() {
 		name := fmt.Sprintf("fit %d %d %v", c.slots, len(from), dims)
 		kept.kept[i], err = c.fitDevice(ctx, name, c.m.fitStatesGraph(c.slots, len(from), dims), c.layers[layer].kept[i], from)
 		if err != nil {

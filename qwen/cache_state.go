@@ -14,14 +14,14 @@ import (
 // This file keeps the recurrent states of a cache, and takes a sequence back to where it was.
 
 // stateDims are the shapes of what a layer with a recurrent state keeps of one sequence.
-func (c *Cache) stateDims() [2][]int {
-	d := c.m.local.Text.Delta
+func (m *Model) stateDims() [2][]int {
+	d := m.local.Text.Delta
 	return [2][]int{{d.Kernel - 1, d.Channels()}, {d.ValueHeads, d.KeyDim, d.ValueDim}}
 }
 
 // makeStates makes a layer's states, all zero, if it has none.
 func (c *Cache) makeStates(layer int) error {
-	for i, dims := range c.stateDims() {
+	for i, dims := range c.m.stateDims() {
 		if c.layers[layer].kept[i] != nil {
 			continue
 		}
@@ -56,7 +56,7 @@ func (c *Cache) putState(ctx context.Context, layer, i, slot int, fresh compute.
 	if err != nil {
 		return err
 	}
-	dims := c.stateDims()[i]
+	dims := c.m.stateDims()[i]
 	p, err := c.m.programs.Get(fmt.Sprintf("put %d %v", c.slots, dims), c.m.putGraph(c.slots, dims))
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (c *Cache) Mark(ctx context.Context, slot int) (_ *Mark, err error) {
 			continue
 		}
 		var kept [2]compute.Buffer
-		for i, dims := range c.stateDims() {
+		for i, dims := range c.m.stateDims() {
 			name := fmt.Sprintf("take %d %v", c.slots, dims)
 			out, err := c.m.run(ctx, name, c.m.takeGraph(c.slots, dims), []compute.Buffer{c.layers[layer].kept[i], at})
 			if err != nil {

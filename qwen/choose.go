@@ -93,23 +93,29 @@ func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ *Chosen, e
 }
 
 func (m *Model) sample(ctx context.Context, h *Hidden, draw *Draw, groups []string) (_ []compute.Buffer, err error) {
-	barred, err := draw.barred(h.rows)
-	if err != nil {
-		return nil, err
-	}
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
-	for _, column := range []any{draw.Temperature, draw.TopK, draw.TopP, draw.Seed, draw.Step} {
-		if _, err := scratch.keep(m, column, h.rows); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := scratch.keep(m, barred, h.rows, MaxBarred); err != nil {
+	if err := m.keepDraw(&scratch, draw, h.rows); err != nil {
 		return nil, err
 	}
 	inputs := append([]compute.Buffer{h.x}, scratch...)
 	// The declared order of a program's inputs is its own, so the weights follow.
 	return m.run(ctx, fmt.Sprintf("sample %d", h.rows), m.sampleGraph(h.rows), inputs, groups...)
+}
+
+// keepDraw puts a draw on the device, in the order in which the programs take it.
+func (m *Model) keepDraw(scratch *buffers, draw *Draw, rows int) error {
+	for _, column := range []any{draw.Temperature, draw.TopK, draw.TopP, draw.Seed, draw.Step} {
+		if _, err := scratch.keep(m, column, rows); err != nil {
+			return err
+		}
+	}
+	barred, err := draw.barred(rows)
+	if err != nil {
+		return err
+	}
+	_, err = scratch.keep(m, barred, rows, MaxBarred)
+	return err
 }
 
 // Logits returns the logits of all tokens of a prompt, [tokens, vocab] row by row. It is for checks against a reference:

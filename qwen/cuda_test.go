@@ -130,7 +130,19 @@ func cudaPrograms(be compute.Backend) []cudaProgram {
 	half := qwen.NewPrograms(qwen3VL2B(), cudaRuntime(be), dtypes.BFloat16)
 	int8 := qwen.NewPrograms(qwen3VL2B(), cudaRuntime(be), dtypes.Int8)
 	caches := map[int]int{4: 1, 5: 2}
+	// A loop has 7 inputs before the caches, and 6 more where it draws.
+	loopCaches := func(first int) map[int]int {
+		m := map[int]int{}
+		for i := range 2 * qwen3VL2B().Text.Layers {
+			m[first+i] = 1 + i
+		}
+		return m
+	}
 	return []cudaProgram{
+		{name: "loop of 1", build: half.Loop(1, 2048, 32, false), kernels: 28*20 + 20, caches: loopCaches(7), moves: mib / 8, writes: mib},
+		{name: "loop of 32", build: half.Loop(32, 2048, 32, false), kernels: 28*20 + 20, caches: loopCaches(7), moves: mib, writes: 40 * mib},
+		{name: "loop of 1, drawn", build: half.Loop(1, 2048, 32, true), kernels: 28*20 + 200, caches: loopCaches(13), moves: mib, writes: 2 * mib},
+		{name: "loop of 1, int8", build: int8.Loop(1, 2048, 32, false), kernels: 28*20 + 20, caches: loopCaches(7), moves: mib / 8, writes: mib},
 		{name: "block of 4096 patches", build: half.Block(4096, false), kernels: 14, flash: 1, moves: 40 * mib, writes: 80 * mib},
 		{name: "block of 4096 patches, padded", build: half.Block(4096, true), kernels: 16, flash: 1, moves: 40 * mib, writes: 80 * mib},
 		{name: "prompt of 1056, projections", build: half.Project(1056), kernels: 9, moves: 10 * mib, writes: 20 * mib},

@@ -97,20 +97,25 @@ func (m *Model) deltaStepGraph(slots int, kind layerKind) func(b *program.Builde
 		x := b.Input("x", dtypes.Float32, slots, t.Hidden)
 		history := b.Input("history", dtypes.Float32, slots, d.Kernel-1, d.Channels())
 		state := b.Input("state", dtypes.Float32, slots, d.ValueHeads, d.KeyDim, d.ValueDim)
-		p := m.declare(b, layerParams(t, kind))
-		in := m.deltaInputs(p, x)
-		window := Concatenate([]*Node{history, ExpandAxes(in.mixed, 1)}, 1) // [slots, kernel, channels]
-		weight := Transpose(p.vector("linear_attn.conv1d.weight"), 0, 1)
-		mixed := ReduceSum(Mul(window, ExpandAxes(weight, 0)), 1)
-		q, k, v := m.deltaHeads(nn.SiLU(mixed))
-		read, state := nn.GatedDeltaStep(m.runtime.Traits, q, k, v, in.decay, in.beta, state)
-		out := m.feedForward(p, m.deltaOutput(p, x, read, in.gate), kind)
+		out, history, state := m.deltaStep(m.declare(b, layerParams(t, kind)), x, history, state, kind)
 		if !m.runtime.HostCache {
 			b.Alias(1, len(out))
 			b.Alias(2, len(out)+1)
 		}
-		return append(out, Slice(window, AxisRange(), AxisRange(1)), state)
+		return append(out, history, state)
 	}
+}
+
+// deltaStep is deltaStepGraph without its inputs.
+func (m *Model) deltaStep(p params, x, history, state *Node, kind layerKind) (out []*Node, newHistory, newState *Node) {
+	in := m.deltaInputs(p, x)
+	window := Concatenate([]*Node{history, ExpandAxes(in.mixed, 1)}, 1) // [slots, kernel, channels]
+	weight := Transpose(p.vector("linear_attn.conv1d.weight"), 0, 1)
+	mixed := ReduceSum(Mul(window, ExpandAxes(weight, 0)), 1)
+	q, k, v := m.deltaHeads(nn.SiLU(mixed))
+	read, state := nn.GatedDeltaStep(m.runtime.Traits, q, k, v, in.decay, in.beta, state)
+	out = m.feedForward(p, m.deltaOutput(p, x, read, in.gate), kind)
+	return out, Slice(window, AxisRange(), AxisRange(1)), state
 }
 
 // putGraph writes one slot's numbers [dims] into a buffer of all slots' [slots, dims].

@@ -34,6 +34,11 @@ func (p Programs) Step(slots, capacity int) Build {
 	return p.m.stepGraph(slots, capacity, layerKind{})
 }
 
+// Loop is the loop that writes tokens.
+func (p Programs) Loop(slots, capacity, rounds int, draws bool) Build {
+	return p.m.loopGraph(loopShape{slots, capacity, rounds, stopsStep, draws})
+}
+
 // Project and Attend are the halves of a layer over a prompt.
 func (p Programs) Project(rows int) Build { return p.m.projectGraph(rows, layerKind{}) }
 

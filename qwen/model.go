@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -41,6 +42,9 @@ type Runtime struct {
 	// HalfCache keeps the keys and values of the cache in bfloat16 where the host does not write them and attention is in that type
 	// anyhow (Traits.HalfAttention): half the memory, and on GPUs, which read all of it a token, half the time.
 	HalfCache bool
+	// LoopTokens is how many tokens a slot [Model.Decode] writes in one call to the device, in a loop of the graph, where the
+	// host does not write the cache. 0 and 1 mean one, layer by layer. What a call has begun is not interrupted.
+	LoopTokens int
 	// MatrixElements, if not 0, bounds the elements of a buffer with a matrix: larger ones are held in several. The pure-Go
 	// backend reads small ones three times faster where few rows are multiplied with them.
 	MatrixElements int
@@ -81,6 +85,7 @@ type Model struct {
 	dtype    dtypes.DType
 	weights  weights
 	programs *program.Cache
+	noLoop   atomic.Bool // the backend has turned out to build no loops
 }
 
 // Load reads a checkpoint folder onto a device: config.json, tokenizer, processor, chat template, and the weights, which are

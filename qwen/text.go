@@ -199,14 +199,21 @@ func (m *Model) rowGraph(rows int) func(b *program.Builder) []*Node {
 
 // logits applies the last norm and the output matrix: [rows, hidden] → [rows, vocab].
 func (m *Model) logits(b *program.Builder, x *Node) *Node {
-	t := m.local.Text
 	p := m.declare(b, m.local.headParams())
-	x = nn.RMSNorm(x, p.vector("model.language_model.norm.weight"), t.NormEps)
-	w := p["lm_head.weight"]
-	if w == nil { // it is the embedding
-		w = m.declare(b, embeddingParams(t))["embed_tokens.weight"]
+	var table nn.Matrix
+	if m.local.Text.Tied {
+		table = m.declare(b, embeddingParams(m.local.Text))["embed_tokens.weight"]
 	}
-	return m.together(b, nn.Dense(m.runtime.Traits, x, w, nil), m.Spec.Text.VocabSize)
+	return m.headLogits(b, p, table, x)
+}
+
+// headLogits is logits with the parameters of the head, and the embedding, which may be the output matrix too.
+func (m *Model) headLogits(b *program.Builder, p params, table nn.Matrix, x *Node) *Node {
+	x = nn.RMSNorm(x, p.vector("model.language_model.norm.weight"), m.local.Text.NormEps)
+	if w := p["lm_head.weight"]; w != nil {
+		table = w
+	}
+	return m.together(b, nn.Dense(m.runtime.Traits, x, table, nil), m.Spec.Text.VocabSize)
 }
 
 // logitsGraph is the output layer: [rows, hidden] → [rows, vocab].

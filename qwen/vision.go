@@ -27,13 +27,18 @@ func (p params) vector(name string) *Node {
 
 // declare makes the inputs of a program for a group, in the order of its declaration.
 func (m *Model) declare(b *program.Builder, declared []param) params {
+	return m.declareAs(b, "", declared)
+}
+
+// declareAs is declare with a prefix to the names of the inputs, for programs that take several groups of the same kind.
+func (m *Model) declareAs(b *program.Builder, prefix string, declared []param) params {
 	p := params{}
 	for _, d := range declared {
 		for i, parts := range d.buffers(m.runtime.MatrixElements) {
 			shape := d.shape(parts, m.dtype)
-			part := nn.Part{W: b.Input(fmt.Sprintf("%s/%d", d.name, i), shape.DType, shape.Dimensions...)}
+			part := nn.Part{W: b.Input(fmt.Sprintf("%s%s/%d", prefix, d.name, i), shape.DType, shape.Dimensions...)}
 			if shape.DType == dtypes.Int8 {
-				part.Scale = b.Input(fmt.Sprintf("%s/%d/scale", d.name, i), dtypes.Float32, shape.Dim(0))
+				part.Scale = b.Input(fmt.Sprintf("%s%s/%d/scale", prefix, d.name, i), dtypes.Float32, shape.Dim(0))
 			}
 			p[d.name] = append(p[d.name], part)
 		}

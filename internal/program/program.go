@@ -35,6 +35,9 @@ func (b *Builder) Input(name string, dtype dtypes.DType, dims ...int) *graph.Nod
 	return graph.Parameter(b.G, name, shape)
 }
 
+// Inputs counts the inputs that have been declared.
+func (b *Builder) Inputs() int { return len(b.inputs) }
+
 // Rank is the place of the device in the mesh, counted from 0, an int32 scalar. It is no input of Run's.
 func (b *Builder) Rank() *graph.Node {
 	switch {
