@@ -2,6 +2,8 @@ package backend
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/omnidocs/omnidocs/internal/bpe"
 	"github.com/omnidocs/omnidocs/qwen"
@@ -10,9 +12,47 @@ import (
 // VisionHits counts the pages whose visual tokens were there. No page may be under way.
 func VisionHits(e *Engine) int { return e.scheduler.vision.hits }
 
-// Script puts another choice of tokens in the place of the model's. No page may have been submitted yet.
-func Script(e *Engine, script func(choose func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)) func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)) {
-	e.scheduler.choose = script(e.scheduler.choose)
+// NewEngine makes an engine of a model.
+func NewEngine(m *qwen.Model, d *Device, o LoadOptions) *Engine {
+	return newEngine(m, d, Info{}, o, newStatsCollector(o.Observer, max(1, o.MaxBatch)))
+}
+
+// Script puts another choice of tokens in the place of the model's, and writes up to so many of them in a round, as devices do that
+// have a loop in the graph. No page may have been submitted yet.
+func Script(e *Engine, rounds int, script func(choose func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)) func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)) {
+	s := e.scheduler
+	s.choose = script(s.choose)
+	s.decode = func(ctx context.Context, cache *qwen.Cache, turn qwen.Turn) ([]qwen.Chosen, error) {
+		out, n := make([]qwen.Chosen, cache.Slots()), rounds
+		for slot, on := range turn.Active {
+			if on {
+				n = min(n, turn.Limit[slot])
+			}
+		}
+		for range max(1, n) {
+			h, err := s.model.Step(ctx, cache, turn.Tokens, turn.Active)
+			if err != nil {
+				return nil, err
+			}
+			next, err := s.choose(ctx, h, turn.Draw)
+			if err := errors.Join(err, h.Close()); err != nil {
+				return nil, err
+			}
+			ended := false
+			for slot, token := range next.Tokens {
+				if turn.Active[slot] {
+					out[slot].Tokens, out[slot].LogProbs = append(out[slot].Tokens, token), append(out[slot].LogProbs, next.LogProbs[slot])
+					ended = ended || slices.Contains(s.model.Spec.EOS, token) || slices.Contains(turn.Stops[slot], token)
+				}
+				turn.Draw.Step[slot]++
+			}
+			if ended {
+				break
+			}
+			turn.Tokens, turn.Draw.Barred = next.Tokens, make([][]int32, len(out))
+		}
+		return out, nil
+	}
 }
 
 // Tokenizer is the model's.

@@ -89,6 +89,14 @@ func (g *guard) undo(tokens []int32) (cut int, again bool) {
 	return cut, true
 }
 
+// steady is for how many of n tokens, behind so many, steer says the same; what is barred counts for the first alone.
+func (g *guard) steady(tokens, n int) int {
+	if g == nil || g.place.times <= 1 || tokens >= g.place.cut+HeatTokens {
+		return n
+	}
+	return min(n, g.place.cut+HeatTokens-tokens)
+}
+
 // steer returns the sampling of the token behind so many, and the tokens that it must not be.
 func (g *guard) steer(s Sampling, tokens int) (_ Sampling, barred []int32) {
 	if g == nil || g.place.times == 0 {

@@ -3,6 +3,7 @@ package backend_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,11 +69,11 @@ func (s *script) choose(model func(context.Context, *qwen.Hidden, *qwen.Draw) (*
 	}
 }
 
-// scriptedEngine is an engine whose pages write what a script says.
-func scriptedEngine(t *testing.T, o backend.LoadOptions) (*backend.Engine, *script) {
+// scriptedEngine is an engine whose pages write what a script says, so many tokens in a round.
+func scriptedEngine(t *testing.T, o backend.LoadOptions, rounds int) (*backend.Engine, *script) {
 	t.Helper()
 	e, s := loadEngine(t, o), &script{pages: map[uint32]*scripted{}}
-	backend.Script(e, s.choose)
+	backend.Script(e, rounds, s.choose)
 	return e, s
 }
 
@@ -101,9 +102,13 @@ func letters(t *testing.T, e *backend.Engine, n int) []int32 {
 // Pages that run into loops, of models with states that can be cut and with such that cannot: they are brought out of them, and go
 // on as a page that never was in one.
 func TestLoopsAreUndone(t *testing.T) {
-	for _, golden := range []string{"qwen3_vl_two_images", "qwen3_5_long"} {
-		t.Run(golden, func(t *testing.T) {
-			e, s := scriptedEngine(t, backend.LoadOptions{Model: filepath.Join("..", "qwen", "testdata", "golden", golden)})
+	type variant struct {
+		golden string
+		rounds int
+	}
+	for _, v := range []variant{{"qwen3_vl_two_images", 1}, {"qwen3_vl_two_images", 12}, {"qwen3_5_long", 1}, {"qwen3_5_long", 12}} {
+		t.Run(fmt.Sprint(v), func(t *testing.T) {
+			e, s := scriptedEngine(t, backend.LoadOptions{Model: filepath.Join("..", "qwen", "testdata", "golden", v.golden)}, v.rounds)
 			request := backend.Request{Image: testPages(t)[2], Prompt: "qwenvl markdown"}
 			for i, row := range []struct {
 				period, escape int
@@ -174,7 +179,7 @@ func TestLongLoop(t *testing.T) {
 			require.NoError(t, err)
 			config = bytes.ReplaceAll(config, []byte(`"max_position_embeddings": 2048`), []byte(`"max_position_embeddings": 8192`))
 			require.NoError(t, os.WriteFile(filepath.Join(model, "config.json"), config, 0o600))
-			e, s := scriptedEngine(t, backend.LoadOptions{Model: model})
+			e, s := scriptedEngine(t, backend.LoadOptions{Model: model}, 1)
 			unit, head := letters(t, e, 700), letters(t, e, 390)
 			s.add(3, &scripted{head: head, unit: unit, escape: 1})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -201,7 +206,7 @@ func TestLongLoop(t *testing.T) {
 
 // What repeats honestly is left alone, and so is everything when the guard is off.
 func TestHonestRepetition(t *testing.T) {
-	e, s := scriptedEngine(t, backend.LoadOptions{})
+	e, s := scriptedEngine(t, backend.LoadOptions{}, 7)
 	for i, text := range []string{
 		"| a | b |\n|---|---|\n" + strings.Repeat("| yes | no |\n", 60) + "end",
 		"Introduction " + strings.Repeat(".", 200) + " 1\n",
@@ -250,7 +255,7 @@ func TestLoopBesideOthers(t *testing.T) {
 			for _, r := range requests {
 				alone = append(alone, generate(t, one, []backend.Request{r})...)
 			}
-			e, s := scriptedEngine(t, backend.LoadOptions{Model: model, MaxBatch: 4})
+			e, s := scriptedEngine(t, backend.LoadOptions{Model: model, MaxBatch: 4}, 5)
 			looping := backend.Request{Image: testPages(t)[0], Prompt: "x", MaxNewTokens: 400, Sampling: backend.Sampling{Seed: 77}}
 			s.add(77, &scripted{head: letters(t, e, 20), unit: letters(t, e, 3), escape: 3})
 			together := generate(t, e, slices.Insert(slices.Clone(requests), 1, looping))

@@ -219,12 +219,30 @@ func (p *page) add(token int32, logProb float32, m *qwen.Model) {
 // next is the token that the model takes next, to go on from there.
 func (p *page) next() int32 { return p.tokens[p.fed] }
 
-// took says that the model has taken the next token and chosen what may follow it, which counts if the page has no more tokens of its
-// own.
-func (p *page) took(token int32, logProb float32, m *qwen.Model) {
-	if p.fed++; p.fed == len(p.tokens) {
-		p.add(token, logProb, m)
+// steady is how many tokens the page may get in one call: those after which it may have to go on otherwise.
+func (p *page) steady(marked bool) int {
+	if p.fed < len(p.tokens)-1 { // it has its next token already
+		return 1
 	}
+	n := p.limit - len(p.tokens)
+	if marked { // a state is marked where the call ends
+		n = min(n, markStep-p.fed%markStep)
+	}
+	return p.guard.steady(len(p.tokens), n)
+}
+
+// took says that the model has taken the next token and chosen what may follow it, taken that and so on; which counts where the page has no
+// more tokens of its own. What was written behind its end, or behind a loop, does not count. It returns how many tokens did.
+func (p *page) took(chosen qwen.Chosen, m *qwen.Model) int {
+	for i, token := range chosen.Tokens {
+		if p.finish != "" || p.guard.looped() {
+			return i
+		}
+		if p.fed++; p.fed == len(p.tokens) {
+			p.add(token, chosen.LogProbs[i], m)
+		}
+	}
+	return len(chosen.Tokens)
 }
 
 func (p *page) output(m *qwen.Model, started time.Time) Output {

@@ -21,8 +21,9 @@ type scheduler struct {
 	slots int // at most
 	limit int // tokens of a page
 	stats *statsCollector
-	// choose is the model's Choose, but in tests that say what a page writes.
+	// choose and decode are the model's Choose and Decode, but in tests that say what a page writes.
 	choose chooser
+	decode decoder
 
 	queue    chan *job
 	ready    chan *job
@@ -45,6 +46,9 @@ type scheduler struct {
 	admitting bool
 }
 
+// decoder writes into the slots of a cache, as the model's Decode does.
+type decoder func(context.Context, *qwen.Cache, qwen.Turn) ([]qwen.Chosen, error)
+
 // chooser chooses the next token of each row, as the model's Choose does.
 type chooser func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)
 
@@ -58,7 +62,7 @@ func newScheduler(m *qwen.Model, slots, limit int, vision int64, stats *statsCol
 	s := &scheduler{
 		model: m, slots: slots, limit: limit, queue: make(chan *job, slots), ready: make(chan *job, 1),
 		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
-		vision: visionCache{limit: vision}, stats: stats, choose: m.Choose,
+		vision: visionCache{limit: vision}, stats: stats, choose: m.Choose, decode: m.Decode,
 	}
 	return s
 }

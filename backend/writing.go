@@ -2,12 +2,14 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
+
+	"github.com/omnidocs/omnidocs/qwen"
 )
 
-// This file is the part of the scheduler that writes: the pages in the slots of the cache, a token of each at a time.
+// This file is the part of the scheduler that writes: the pages in the slots of the cache, a token of each at a
+// time, or a few.
 
 // makeRoom finds a free slot, or makes the cache larger.
 func (s *scheduler) makeRoom(ctx context.Context) (int, error) {
@@ -42,8 +44,8 @@ func (s *scheduler) fit(ctx context.Context, slots int) error {
 	return nil
 }
 
-// step writes one token into every slot that has a page, and ends the pages that are done. The context is not that of any page:
-// theirs are looked at between tokens.
+// step writes into every slot that has a page, and ends the pages that are done. The context is not that of any page: theirs are
+// looked at between the calls to the device.
 func (s *scheduler) step(ctx context.Context) {
 	s.drop()
 	if s.count() == 0 {
@@ -112,31 +114,31 @@ func (s *scheduler) abandon(err error) {
 	s.release()
 }
 
-// token writes one token into every slot that has a page.
+// token writes into every slot that has a page: a token, or as many as the device writes in one call.
 func (s *scheduler) token(ctx context.Context) error {
-	tokens, active, pages := make([]int32, len(s.writing)), make([]bool, len(s.writing)), make([]*page, len(s.writing))
+	n := len(s.writing)
+	turn, pages := qwen.Turn{Tokens: make([]int32, n), Active: make([]bool, n), Limit: make([]int, n), Stops: make([][]int32, n)}, make([]*page, n)
 	for slot, j := range s.writing {
 		if j != nil {
-			pages[slot], tokens[slot], active[slot] = j.page, j.page.next(), true
+			pages[slot], turn.Tokens[slot], turn.Active[slot], turn.Stops[slot] = j.page, j.page.next(), true, j.page.stops
+			turn.Limit[slot] = j.page.steady(s.model.Spec.Text.Linear != nil)
 		}
 	}
+	turn.Draw = draw(pages)
 	start := time.Now()
-	h, err := s.model.Step(ctx, s.cache, tokens, active)
+	written, err := s.decode(ctx, s.cache, turn)
 	if err != nil {
 		return err
 	}
-	next, err := s.choose(ctx, h, draw(pages))
-	if err := errors.Join(err, h.Close()); err != nil {
-		return err
-	}
-	s.stats.step(s.count(), s.count(), time.Since(start))
-	used := 0
+	took := time.Since(start)
+	used, tokens := 0, 0
 	for slot, p := range pages {
 		if p != nil {
-			p.took(next.Tokens[slot], next.LogProbs[slot], s.model)
+			tokens += p.took(written[slot], s.model)
 			used += s.cache.Length(slot)
 		}
 	}
+	s.stats.step(s.count(), tokens, took)
 	s.stats.cached(used, s.cache.Slots()*s.cache.Capacity())
 	return nil
 }
