@@ -14,7 +14,7 @@ func VisionHits(e *Engine) int { return e.scheduler.vision.hits }
 
 // NewEngine makes an engine of a model.
 func NewEngine(m *qwen.Model, d *Device, o LoadOptions) *Engine {
-	return newEngine(m, d, Info{}, o, newStatsCollector(o.Observer, max(1, o.MaxBatch)))
+	return newEngine(m, d, nil, Info{}, o, newStatsCollector(o.Observer, max(1, o.MaxBatch)))
 }
 
 // Script puts another choice of tokens in the place of the model's, and writes up to so many of them in a round, as devices do that
