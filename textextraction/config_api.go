@@ -15,8 +15,9 @@ import (
 // endpoints, OpenRouter, Azure. It has the fields of Python's config of this name. The zero value is usable where the environment has
 // the provider's key.
 //
-// A page is scaled as for a model in this process and sent as a PNG within the request, before the prompt or after it as the preset
-// says. Calls that may go well later are repeated, as long as the server asks in Retry-After, or longer each time.
+// A page is sent as a PNG within the request, before the prompt or after it as the preset says. One that is larger than 2,048 visual
+// tokens, or MaxPixels, is scaled down to that as for a model in this process; smaller ones are left to the server. Calls that may go
+// well later are repeated, as long as the server asks in Retry-After, or longer each time.
 //
 // In JSON it has Python's names (api_base, max_tokens), and unknown names are errors.
 type QwenTextAPIConfig struct {

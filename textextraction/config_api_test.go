@@ -157,9 +157,10 @@ func TestAPIConfigBatch(t *testing.T) {
 	require.Equal(t, "text", s.last().Messages[0].Content[0].Type)
 	require.Equal(t, 30, s.last().page.Bounds().Dy(), "as it is")
 
-	_, err = x.ExtractWith(t.Context(), pages[0], Options{MaxNewTokens: 2})
+	_, err = x.ExtractWith(t.Context(), pages[0], Options{MaxNewTokens: 2, MinPixels: 5000})
 	require.NoError(t, err)
 	require.Equal(t, 2, s.last().MaxTokens)
+	require.Equal(t, image.Rect(0, 0, 96, 64), s.last().page.Bounds(), "as large as was asked")
 	require.NoError(t, x.Close())
 }
 

@@ -49,6 +49,8 @@ type Options struct {
 	// TokenProgress is called after each token with the number of tokens written so far, which goes back when a loop is undone.
 	// It must return soon: the pages beside it wait. Nil means nobody.
 	TokenProgress func(tokens int)
+	// RawDeltas makes Stream yield what the model writes, not cleaned; the last delta has the Content all the same, see [Delta].
+	RawDeltas bool
 	// Sampling says how tokens are drawn. The zero value means the config's; see [Greedy].
 	Sampling Sampling
 	// Repetition says what becomes of loops. The zero value means the config's.

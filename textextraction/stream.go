@@ -21,7 +21,7 @@ type Delta struct {
 	// Text follows them.
 	Text string `json:"text"`
 	// Raw says that the text so far is as the model writes it, since the parser of the preset needs the whole answer (those of Chandra,
-	// olmOCR, Infinity-Parser and the like do). The last delta, which is not Raw, takes all of it back and has the Content.
+	// olmOCR, Infinity-Parser and the like do), or since [Options.RawDeltas] asks for it. The last delta, which is not Raw, takes all of it back and has the Content.
 	Raw bool `json:"raw,omitzero"`
 	// Result is in the last delta only: what Extract returns.
 	Result *ExtractResult `json:"result,omitempty"`
@@ -50,7 +50,7 @@ func (x *QwenTextExtractor) Stream(ctx context.Context, img image.Image, opts Op
 			cancel()
 			<-ended
 		}()
-		out := newDeltas(x.settings.preset, p.opts.Format)
+		out := newDeltas(x.settings.preset, p.opts.Format, p.opts.RawDeltas)
 		for done := false; !done; {
 			select {
 			case <-in.arrived:
@@ -112,8 +112,8 @@ type deltas struct {
 	cleaner *cleaner // nil: the text is told as it comes
 }
 
-func newDeltas(preset *Preset, format Format) *deltas {
-	if preset != nil && parsers[preset.Parser].read != nil {
+func newDeltas(preset *Preset, format Format, raw bool) *deltas {
+	if raw || preset != nil && parsers[preset.Parser].read != nil {
 		return &deltas{}
 	}
 	return &deltas{cleaner: &cleaner{format: format}}

@@ -64,7 +64,7 @@ func TestStreamClean(t *testing.T) {
 		for _, raw := range answers {
 			want := Clean(raw, format)
 			for _, most := range []int{1, 2, 5, 30} {
-				d := newDeltas(nil, format)
+				d := newDeltas(nil, format, false)
 				texts, taken := feed(d, raw, func() int { return 1 + r.IntN(most) })
 				require.Zero(t, taken, "%q", raw)
 				for _, text := range texts {
@@ -94,7 +94,7 @@ func FuzzStream(f *testing.F) {
 		raw = strings.ToValidUTF8(raw, "\uFFFD")
 		of := Format(format & 1)
 		r := rand.New(rand.NewPCG(seed, 1))
-		d := newDeltas(nil, of)
+		d := newDeltas(nil, of, false)
 		text := ""
 		for at, steps := 0, 0; at < len(raw); steps++ {
 			from := at
@@ -173,6 +173,15 @@ func TestStream(t *testing.T) {
 			require.False(t, last.Raw)
 			require.Equal(t, cfg.Preset != "", rawSeen)
 		}
+		text, last := "", Delta{}
+		for d, err := range x.Stream(t.Context(), picture(0), Options{Format: HTML, RawDeltas: true}) {
+			require.NoError(t, err)
+			if last = d; d.Result == nil {
+				text = d.Apply(text)
+			}
+		}
+		require.Equal(t, raw, text)
+		require.Equal(t, want.Content, last.Apply(text))
 		require.NoError(t, x.Close())
 		for _, err := range x.Stream(t.Context(), picture(0), Options{}) {
 			require.ErrorIs(t, err, ErrClosed)

@@ -209,6 +209,18 @@ func (e *Engine) read(ctx context.Context, r backend.Request) (out backend.Outpu
 	return out, nil
 }
 
+// teller hands on the pieces of an answer, or is nil where nobody wants them.
+func teller(text func(offset int, text string)) func(string) {
+	if text == nil {
+		return nil
+	}
+	told := 0
+	return func(piece string) {
+		text(told, piece)
+		told += len(piece)
+	}
+}
+
 // request is what the server is sent for a page.
 func (e *Engine) request(ctx context.Context, r backend.Request) (openai.Request, error) {
 	if r.Image == nil {
@@ -244,24 +256,21 @@ func (e *Engine) request(ctx context.Context, r backend.Request) (openai.Request
 	return q, nil
 }
 
-// picture is the page as it is sent: in the size that a model in this process would read it in, so that the server's has the same
-// pixels before it, and no more are sent than are read.
+// picture is the page as it is sent: one that is larger than a model in this process would read it, or smaller than the request asks,
+// in that size, which its processor then leaves as it is; others as they are, since the server's processor has bounds of its own.
 func (e *Engine) picture(ctx context.Context, r backend.Request) ([]byte, error) {
-	page := r.Image
-	if !r.CheckpointBounds || r.MinPixels > 0 || r.MaxPixels > 0 {
-		unit := e.factor * e.factor
-		low, high := r.MinPixels, r.MaxPixels
-		if low == 0 {
-			low = qwen.DocumentMinTokens * unit
-			if high > 0 {
-				low = min(low, high)
-			}
-		}
+	unit := e.factor * e.factor
+	low, high := r.MinPixels, r.MaxPixels
+	if high == 0 && !r.CheckpointBounds {
+		high = max(qwen.DocumentMaxTokens*unit, low)
+	}
+	page, size := r.Image, r.Image.Bounds().Size()
+	area := size.X * size.Y
+	if area < low || high > 0 && area > high {
 		if high == 0 {
-			high = max(qwen.DocumentMaxTokens*unit, low)
+			high = max(low, area)
 		}
-		b := page.Bounds()
-		h, w, err := qwen.SmartResize(b.Dy(), b.Dx(), e.factor, low, high)
+		h, w, err := qwen.SmartResize(size.Y, size.X, e.factor, max(1, min(low, high)), high)
 		if err != nil {
 			return nil, err
 		}
