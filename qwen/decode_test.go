@@ -124,3 +124,44 @@ func TestDecodeDraws(t *testing.T) {
 		require.InDeltaSlice(t, wantProbs[slot][:11], logProbs[slot][:11], 1e-4)
 	}
 }
+
+// Whatever writes into a cache on the device does so in place: a prompt, a step, a loop, a state that is put back. (Of recurrent
+// states the step makes new ones; they are small.)
+func TestCacheStaysInPlace(t *testing.T) {
+	device := openDevice(t)
+	if !device.IsXLA() {
+		t.Skip("the pure-Go backend's cache is the host's")
+	}
+	r := device.Runtime()
+	r.HostCache, r.LoopTokens = false, 8
+	for _, golden := range []string{"qwen3_vl", "qwen3_5_long"} {
+		t.Run(golden, func(t *testing.T) {
+			w := newWriter(t, r, golden, 2)
+			w.begin(0)
+			places, err := w.cache.Places()
+			require.NoError(t, err)
+			stay := func(what string) {
+				t.Helper()
+				now, err := w.cache.Places()
+				require.NoError(t, err)
+				for layer := range len(now) / 2 {
+					if !w.m.Spec.Text.LinearAt(layer) || what == "prompt" || what == "rewind" {
+						require.Equal(t, places[2*layer:2*layer+2], now[2*layer:2*layer+2], "%s, layer %d", what, layer)
+					}
+				}
+				places = now
+			}
+			w.begin(1)
+			stay("prompt")
+			w.step()
+			stay("step")
+			mark, err := w.cache.Mark(t.Context(), 1)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, mark.Close()) }()
+			w.decode(qwen.Turn{})
+			stay("loop")
+			require.NoError(t, w.cache.Rewind(t.Context(), mark))
+			stay("rewind")
+		})
+	}
+}

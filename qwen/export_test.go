@@ -1,6 +1,8 @@
 package qwen
 
 import (
+	"reflect"
+
 	"encoding/binary"
 	"encoding/json"
 	"os"
@@ -79,4 +81,18 @@ func WriteZeros(dir string) error {
 		return err
 	}
 	return os.Truncate(path, 8+int64(len(text))+at)
+}
+
+// Places are where in the host's memory the cache of each layer is, for devices whose memory that is.
+func (c *Cache) Places() (places []uintptr, err error) {
+	for _, layer := range c.layers {
+		for _, kept := range layer.kept {
+			data, err := kept.Data()
+			if err != nil {
+				return nil, err
+			}
+			places = append(places, reflect.ValueOf(data).Pointer())
+		}
+	}
+	return places, nil
 }
