@@ -149,7 +149,7 @@ func (m *Model) loopStops(stops [][]int32, slots int) (flat []int32, width int) 
 	for _, s := range stops {
 		most = max(most, len(m.Spec.EOS)+len(s))
 	}
-	width = (most + stopsStep - 1) / stopsStep * stopsStep
+	width = (max(1, most) + stopsStep - 1) / stopsStep * stopsStep
 	flat = slices.Repeat([]int32{-1}, slots*width)
 	for slot := range slots {
 		n := copy(flat[slot*width:], m.Spec.EOS)

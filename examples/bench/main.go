@@ -1,11 +1,15 @@
-// Command bench measures the extraction job and prints one JSON line, with the fields that a script around Hugging Face
-// transformers prints too, so that both can stand side by side:
+// Command bench measures the extraction job and prints a JSON line for each batch size and page size, with the fields that a script
+// around Hugging Face transformers prints too, so that both can stand side by side:
 //
-//	go run ./examples/bench -model DIR -image PAGE.png -batch 4 -new-tokens 64 -device xla:cpu -dtype bfloat16
+//	go run ./examples/bench -model DIR -image PAGE.png -batch 1,4 -new-tokens 64 -device xla:cpu -dtype bfloat16
+//	go run ./examples/bench -model DIR -size 640x832,1700x2200 -batch 1,8,32 -device cuda -dtype bfloat16
 //
 // Fields: load_s; preprocess_s (a page); prefill_s (vision tower and prompt of the whole batch, to the first token);
 // decode_s_per_step; decode_tokens_per_s (all pages); pages_per_s (end to end at -new-tokens a page, without preprocessing);
-// peak_memory_gb (of the process). The best of -runs runs; the first of them compiles.
+// peak_memory_gb (of the process), device_peak_gb (of the device, where it says); bytes_per_step (the weights that a token needs, and
+// the keys and values of all pages at their mean length), bandwidth_gb_s (of the device's memory: measured by copying on CPUs, from
+// a table on GPUs, or -bandwidth) and roofline_share, how much of that bandwidth those bytes in that time are: a step cannot be
+// faster than 1. The best of -runs runs; the first of them compiles.
 package main
 
 import (
@@ -32,169 +36,141 @@ import (
 
 type flags struct {
 	model, image, device, dtype, prompt string
-	batch, newTokens, runs              int
-}
-
-// report has the fields of the line.
-type report struct {
-	Engine       string  `json:"engine"`
-	Model        string  `json:"model"`
-	Device       string  `json:"device"`
-	DType        string  `json:"dtype"`
-	Batch        int     `json:"batch"`
-	VisualTokens int     `json:"visual_tokens"`
-	PromptTokens int     `json:"prompt_tokens"`
-	NewTokens    int     `json:"new_tokens"`
-	Load         float64 `json:"load_s"`
-	PeakMemory   float64 `json:"peak_memory_gb"`
-	Preprocess   float64 `json:"preprocess_s"`
-	Prefill      float64 `json:"prefill_s"`
-	DecodeStep   float64 `json:"decode_s_per_step"`
-	DecodeRate   float64 `json:"decode_tokens_per_s"`
-	PageRate     float64 `json:"pages_per_s"`
-	Encode       float64 `json:"encode_s"`
+	batch, size                         string
+	newTokens, runs, programs           int
+	bandwidth                           float64
 }
 
 func main() {
 	var f flags
 	flag.StringVar(&f.model, "model", "", "folder of a checkpoint")
-	flag.StringVar(&f.image, "image", "", "page image")
+	flag.StringVar(&f.image, "image", "", "page image; empty is a drawn one, of the first of -size or Letter at 100 dpi")
+	flag.StringVar(&f.size, "size", "", "WIDTHxHEIGHT,… in pixels, to which the page is scaled; empty leaves it")
 	flag.StringVar(&f.device, "device", "", "go, xla:cpu, cuda; empty chooses")
 	flag.StringVar(&f.dtype, "dtype", "float32", "float32, bfloat16, float16, or int8 made from any of them")
 	flag.StringVar(&f.prompt, "prompt", "qwenvl markdown", "the user's text")
-	flag.IntVar(&f.batch, "batch", 1, "pages written together, all the same page")
+	flag.StringVar(&f.batch, "batch", "1", "N,…: pages written together, all the same page")
 	flag.IntVar(&f.newTokens, "new-tokens", 64, "tokens a page, whatever they are")
 	flag.IntVar(&f.runs, "runs", 2, "runs, of which the best counts")
+	flag.IntVar(&f.programs, "programs", 0, "how many of the programs that took most time to print too, on stderr")
+	flag.Float64Var(&f.bandwidth, "bandwidth", 0, "of the device's memory, in GB/s; 0 measures it or looks it up")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r, err := bench(ctx, f)
-	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(r)
-	}
-	if err != nil {
+	if err := bench(ctx, f, json.NewEncoder(os.Stdout)); err != nil {
 		slog.Error("bench", "error", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // the deferred stop has just been called
 	}
 }
 
-func bench(ctx context.Context, f flags) (_ report, err error) {
-	if f.model == "" || f.image == "" {
-		return report{}, errors.New("-model and -image are needed")
-	}
-	if f.batch < 1 || f.newTokens < 2 || f.runs < 1 {
-		return report{}, errors.New("-batch and -runs must be 1 or more, -new-tokens 2 or more")
-	}
-	types := map[string]dtypes.DType{"float32": dtypes.Float32, "bfloat16": dtypes.BFloat16, "float16": dtypes.Float16, "int8": dtypes.Int8}
-	dtype, ok := types[f.dtype]
-	if !ok {
-		return report{}, fmt.Errorf("-dtype %q: want float32, bfloat16, float16 or int8", f.dtype)
-	}
-	img, err := textextraction.LoadImage(ctx, f.image)
+// dataTypes are the types that weights can have.
+var dataTypes = map[string]dtypes.DType{"float32": dtypes.Float32, "bfloat16": dtypes.BFloat16, "float16": dtypes.Float16, "int8": dtypes.Int8}
+
+func bench(ctx context.Context, f flags, out *json.Encoder) (err error) {
+	batches, err := numbers(f.batch)
 	if err != nil {
-		return report{}, err
+		return fmt.Errorf("-batch: %w", err)
+	}
+	dtype, ok := dataTypes[f.dtype]
+	switch {
+	case f.model == "":
+		return errors.New("-model is needed")
+	case f.newTokens < 2 || f.runs < 1:
+		return errors.New("-runs must be 1 or more, -new-tokens 2 or more")
+	case !ok:
+		return fmt.Errorf("-dtype %q: want float32, bfloat16, float16 or int8", f.dtype)
+	}
+	pages, err := pagesOf(ctx, f)
+	if err != nil {
+		return err
 	}
 	start := time.Now()
 	device, err := backend.Open(ctx, f.device)
 	if err != nil {
-		return report{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, device.Close()) }()
 	model, err := qwen.Load(ctx, device.Runtime(), os.DirFS(f.model), qwen.LoadOptions{DType: dtype})
 	if err != nil {
-		return report{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, model.Close()) }()
-	best := report{
+	model.Spec.EOS = nil // a page has its tokens, whatever they are
+	base := report{
 		Engine: "omnidocs " + runtime.Version(), Model: f.model, Device: device.Name(), DType: f.dtype,
-		Batch: f.batch, NewTokens: f.newTokens, Load: time.Since(start).Seconds(),
+		NewTokens: f.newTokens, Load: time.Since(start).Seconds(), Bandwidth: f.bandwidth,
 	}
-	for i := range f.runs {
-		r := best
-		if err := r.run(ctx, model, img, f); err != nil {
-			return report{}, err
-		}
-		if i == 0 {
-			best = r
-		}
-		best.Preprocess, best.Encode = min(best.Preprocess, r.Preprocess), min(best.Encode, r.Encode)
-		best.Prefill, best.DecodeStep = min(best.Prefill, r.Prefill), min(best.DecodeStep, r.DecodeStep)
-		best.PageRate = max(best.PageRate, r.PageRate)
+	if base.Bandwidth <= 0 {
+		base.Bandwidth = bandwidth(ctx, device)
 	}
-	best.DecodeRate = float64(f.batch) / best.DecodeStep
-	best.PeakMemory = peakMemory()
-	return best, nil
-}
-
-// run reads the page once in every slot.
-func (r *report) run(ctx context.Context, m *qwen.Model, img image.Image, f flags) (err error) {
-	start := time.Now()
-	patches, err := m.Processor.Process(ctx, img, qwen.Bounds{})
-	if err != nil {
-		return err
+	for _, page := range pages {
+		for _, n := range batches {
+			base.Batch = n
+			best, err := base.best(ctx, model, page, f)
+			if err != nil {
+				return err
+			}
+			best.PeakMemory = peakMemory()
+			if m, err := device.Memory(ctx); err == nil && !device.IsCPU() {
+				best.DevicePeak = float64(m.Peak) / 1e9
+			}
+			if err := out.Encode(best); err != nil {
+				return err
+			}
+		}
 	}
-	layout, err := m.Layout(qwen.Prompt{Text: f.prompt}, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
-	if err != nil {
-		return err
+	for _, p := range model.ProgramStats()[:min(f.programs, len(model.ProgramStats()))] {
+		fmt.Fprintf(os.Stderr, "%8.1f ms in %5d calls: %s\n", p.CallTime.Seconds()*1e3, p.Calls, p.Name)
 	}
-	r.Preprocess = time.Since(start).Seconds()
-	r.VisualTokens, r.PromptTokens = patches.VisualTokens(), len(layout.IDs)
-
-	cache := m.NewCache(f.batch, len(layout.IDs)+f.newTokens)
-	defer func() { err = errors.Join(err, cache.Close()) }()
-	tokens, active := make([]int32, f.batch), make([]bool, f.batch)
-	start = time.Now()
-	var encoding time.Duration
-	for slot := range f.batch {
-		lap := time.Now()
-		visual, err := m.Encode(ctx, patches)
-		if err != nil {
-			return err
-		}
-		encoding += time.Since(lap)
-		h, err := m.Prefill(ctx, layout, []*qwen.Visual{visual}, cache, slot)
-		if err != nil {
-			return errors.Join(err, visual.Close())
-		}
-		next, err := m.Choose(ctx, h, nil)
-		if err := errors.Join(err, h.Close(), visual.Close()); err != nil {
-			return err
-		}
-		tokens[slot], active[slot] = next.Tokens[0], true
-	}
-	r.Encode, r.Prefill = encoding.Seconds(), time.Since(start).Seconds()
-	decoding := time.Now()
-	for range f.newTokens - 1 {
-		h, err := m.Step(ctx, cache, tokens, active)
-		if err != nil {
-			return err
-		}
-		next, err := m.Choose(ctx, h, nil)
-		if err := errors.Join(err, h.Close()); err != nil {
-			return err
-		}
-		tokens = next.Tokens
-	}
-	r.DecodeStep = time.Since(decoding).Seconds() / float64(f.newTokens-1)
-	r.PageRate = float64(f.batch) / time.Since(start).Seconds()
 	return nil
 }
 
-// peakMemory is the largest resident size of this process in GB, where the system tells it (Linux), else 0.
-func peakMemory() float64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
+// numbers reads numbers of 1 or more, with commas between them.
+func numbers(list string) ([]int, error) {
+	var all []int
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q: want numbers of 1 or more, with commas between them", list)
+		}
+		all = append(all, n)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	fields := strings.Fields(rest)
-	if len(fields) == 0 {
-		return 0
+	return all, nil
+}
+
+// pagesOf makes the page in each of the sizes.
+func pagesOf(ctx context.Context, f flags) ([]image.Image, error) {
+	var sizes []image.Point
+	for word := range strings.SplitSeq(f.size, ",") {
+		if word == "" {
+			continue
+		}
+		w, h, ok := strings.Cut(word, "x")
+		width, errW := strconv.Atoi(w)
+		height, errH := strconv.Atoi(h)
+		if !ok || errW != nil || errH != nil || width < 1 || height < 1 {
+			return nil, fmt.Errorf("-size %q: want WIDTHxHEIGHT, in pixels", word)
+		}
+		sizes = append(sizes, image.Pt(width, height))
 	}
-	kb, err := strconv.ParseFloat(fields[0], 64)
-	if err != nil {
-		return 0
+	if f.image == "" {
+		if len(sizes) == 0 {
+			sizes = []image.Point{{850, 1100}}
+		}
+		var pages []image.Image
+		for _, size := range sizes {
+			pages = append(pages, drawnPage(size))
+		}
+		return pages, nil
 	}
-	return kb / 1e6
+	page, err := textextraction.LoadImage(ctx, f.image)
+	if err != nil || len(sizes) == 0 {
+		return []image.Image{page}, err
+	}
+	var pages []image.Image
+	for _, size := range sizes {
+		pages = append(pages, scaled(page, size))
+	}
+	return pages, nil
 }
