@@ -1,0 +1,194 @@
+// Command batch reads a folder of PDFs and images and writes the text of each, with a line that says how far it has come:
+//
+//	go run ./examples/batch
+//	go run ./examples/batch -in scans -out results -model Qwen/Qwen3-VL-8B-Instruct -device cuda -workers 16
+//
+// With no flags it draws a folder of letters, as PDFs and as pictures, and reads it with the embedded model. Interrupted by Ctrl-C, by kill -9 or by the power and started again
+// with the same -out, it reads what it had not read. The line of progress is three fmt.Fprintf, which needs no library.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"image/png"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/omnidocs/omnidocs/internal/pdfwriter"
+	"github.com/omnidocs/omnidocs/internal/tiny"
+	"github.com/omnidocs/omnidocs/omnidocs"
+	"github.com/omnidocs/omnidocs/omnidocs/assemble"
+	"github.com/omnidocs/omnidocs/omnidocs/jobs"
+	"github.com/omnidocs/omnidocs/textextraction"
+)
+
+type flags struct {
+	in, out, pattern, outputs, model, device, format string
+	recursive, dropMargins, check                    bool
+	workers, dpi, maxTokens                          int
+	pageTimeout                                      time.Duration
+}
+
+func main() {
+	var f flags
+	flag.StringVar(&f.in, "in", "", "folder to read (default: one that this program draws)")
+	flag.StringVar(&f.out, "out", "", "folder for the results (default: a new one)")
+	flag.StringVar(&f.pattern, "pattern", "*", "which files of the folder to read")
+	flag.BoolVar(&f.recursive, "recursive", false, "read the folders within it too")
+	flag.StringVar(&f.outputs, "outputs", "json,markdown", "what to write for each document: json, jsonl, markdown, html")
+	flag.StringVar(&f.model, "model", textextraction.TinyModel, "folder of a checkpoint, or id on the Hugging Face hub")
+	flag.StringVar(&f.device, "device", "", "go, xla:cpu, cuda, … (default: go for the embedded model, else the best there is)")
+	flag.StringVar(&f.format, "format", "markdown", "markdown or html")
+	flag.IntVar(&f.workers, "workers", 4, "pages that are read together")
+	flag.IntVar(&f.dpi, "dpi", 0, "resolution of PDF pages (default: 150)")
+	flag.IntVar(&f.maxTokens, "max-tokens", 0, "longest answer, in tokens (default: 8192)")
+	flag.BoolVar(&f.dropMargins, "drop-margins", false, "leave running headers, footers and page numbers out of the Markdown")
+	flag.BoolVar(&f.check, "check", false, "hold what is read against the text that the PDFs have themselves")
+	flag.DurationVar(&f.pageTimeout, "page-timeout", 0, "longest time for a page (default: none)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, f, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "batch:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, f flags, out io.Writer) (err error) {
+	format, err := textextraction.ParseFormat(f.format)
+	if err != nil {
+		return err
+	}
+	if f.out == "" {
+		if f.out, err = os.MkdirTemp("", "omnidocs-results-"); err != nil {
+			return err
+		}
+	}
+	if f.in == "" {
+		f.in = filepath.Join(f.out, "letters")
+		if err := draw(f.in); err != nil {
+			return err
+		}
+	}
+	if f.device == "" && f.model == textextraction.TinyModel {
+		f.device = "go"
+	}
+	ex, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextVLLMConfig{Model: f.model, Device: f.device, MaxNumSeqs: f.workers, EnforceEager: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ex.Close()) }()
+
+	var outputs []jobs.Output
+	for kind := range strings.SplitSeq(f.outputs, ",") {
+		outputs = append(outputs, jobs.Output(kind))
+	}
+	batch, err := jobs.ProcessDirectory(ctx, f.in, ex, jobs.DirectoryOptions{
+		Options: jobs.Options{
+			Page:        textextraction.Options{Format: format, MaxNewTokens: f.maxTokens},
+			Workers:     f.workers,
+			PageTimeout: f.pageTimeout,
+			CrossCheck:  f.check,
+			Progress:    func(p jobs.Progress) { show(out, p) },
+		},
+		Files:     omnidocs.BatchOptions{Pattern: f.pattern, Recursive: f.recursive, Load: omnidocs.LoadOptions{DPI: f.dpi}},
+		OutputDir: f.out, Outputs: outputs, Assemble: assemble.Options{DropMargins: f.dropMargins},
+		DiscardText: true,
+	})
+	fmt.Fprintln(out)
+	if batch != nil {
+		summarize(out, batch, f.out)
+	}
+	if err != nil {
+		return err
+	}
+	if batch.FailedPages()+batch.FailedDocuments() > 0 {
+		return errors.New("not everything was read; started again, it tries what failed once more")
+	}
+	return nil
+}
+
+// show shows how far the job has come, in the place of what it showed before.
+func show(out io.Writer, p jobs.Progress) {
+	const width = 30
+	done := 0
+	if p.PagesExpected > 0 {
+		done = min(width, width*p.Done/p.PagesExpected)
+	}
+	fmt.Fprintf(out, "\r[%s%s] %d/%d pages", strings.Repeat("=", done), strings.Repeat(" ", width-done), p.Done, p.PagesExpected)
+	if p.Failed > 0 {
+		fmt.Fprintf(out, ", %d failed", p.Failed)
+	}
+	fmt.Fprintf(out, ", %.2f pages/s, %v left\033[K", p.Rate, p.Remaining.Round(time.Second))
+}
+
+// summarize tells what was done, and names what failed.
+func summarize(out io.Writer, batch *jobs.BatchResult, dir string) {
+	resumed := 0
+	for id, d := range batch.All() {
+		if d.Err != nil {
+			fmt.Fprintf(out, "failed: %q: %v\n", id, d.Err)
+		}
+		for _, p := range d.Pages() {
+			if p.Resumed {
+				resumed++
+			}
+			if p.Err != nil {
+				fmt.Fprintf(out, "failed: %q, page %d, after %d attempts: %v\n", id, p.Page+1, p.Attempts, p.Err)
+			}
+			if p.Check != nil && p.Check.Suspicious() {
+				fmt.Fprintf(out, "suspicious: %q, page %d: %.0f %% of the PDF's own text was read, %.0f %% of what was read is not in it\n",
+					id, p.Page+1, 100*p.Check.Coverage, 100*p.Check.Novelty)
+			}
+		}
+	}
+	for _, problem := range batch.Problems {
+		fmt.Fprintln(out, "problem:", problem)
+	}
+	fmt.Fprintf(out, "%d documents, %d pages read (%d of them by an earlier run), %d failed, in %v; the results are in %s\n",
+		batch.Len(), batch.TotalPages(), resumed, batch.FailedPages(), batch.Elapsed.Round(10*time.Millisecond), dir)
+}
+
+// draw draws a folder of letters: two PDFs, one of them of three pages, and a picture with the name of one of them.
+func draw(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for name, letters := range map[string][]int{"orders.pdf": {0, 1, 2}, "order.pdf": {3}, "order.png": {4}} {
+		var pages []pdfwriter.Page
+		for _, n := range letters {
+			p, err := tiny.DrawPage(tiny.PageOptions{Markdown: tiny.SampleLetter(n)})
+			if err != nil {
+				return err
+			}
+			if filepath.Ext(name) == ".png" {
+				if err := savePNG(filepath.Join(dir, name), p); err != nil {
+					return err
+				}
+			}
+			const points = 72.0 / omnidocs.DefaultDPI // a pixel's, so that the page is rendered as it was drawn
+			pages = append(pages, pdfwriter.Page{Width: points * float64(p.Image.Rect.Dx()), Height: points * float64(p.Image.Rect.Dy()), Image: p.Image})
+		}
+		if filepath.Ext(name) == ".pdf" {
+			if err := os.WriteFile(filepath.Join(dir, name), pdfwriter.Write(nil, pages...), 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func savePNG(path string, p *tiny.Page) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(png.Encode(f, p.Image), f.Close())
+}
