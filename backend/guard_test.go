@@ -118,7 +118,7 @@ func TestLoopsAreUndone(t *testing.T) {
 				{period: 1, escape: 1, recoveries: 1},
 				{period: 3, escape: 1, recoveries: 1},
 				{period: 40, escape: 1, recoveries: 1},
-				{period: 40, escape: 3, recoveries: 3},
+				{period: 3, escape: 3, recoveries: 3},
 				{period: 3, escape: 9, recoveries: 4, finish: backend.FinishRepetition},
 				{period: 40, escape: 9, recoveries: 4, finish: backend.FinishRepetition},
 			} {
@@ -128,9 +128,9 @@ func TestLoopsAreUndone(t *testing.T) {
 				head := letters(t, e, 300)
 				r := request
 				r.Sampling.Seed = uint64(10 + i)
-				r.MaxNewTokens = 1000
+				r.MaxNewTokens = 1700
 				if row.finish == "" {
-					r.MaxNewTokens = 300 + 5*row.period + 100
+					r.MaxNewTokens = 300 + 8*row.period + 150
 				}
 				s.add(r.Sampling.Seed, &scripted{head: head, unit: unit, escape: row.escape})
 				r.Text = func(offset int, text string) {

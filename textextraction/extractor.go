@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"iter"
+	"log/slog"
 	"sync"
 
 	"github.com/omnidocs/omnidocs/backend"
@@ -188,7 +189,11 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	r.Device, r.DType = info.Device, info.DType
 	r.Run = x.settings.run(info, p.opts)
 	p.result = r
-	x.settings.logger.DebugContext(ctx, "page read", "format", r.Format, "finish", r.FinishReason,
+	level, message := slog.LevelDebug, "page read"
+	if r.FinishReason == FinishLength || r.FinishReason == FinishRepetition {
+		level, message = slog.LevelWarn, "page cut short"
+	}
+	x.settings.logger.Log(ctx, level, message, "format", r.Format, "finish", r.FinishReason, "recoveries", r.Recoveries,
 		"visual_tokens", r.VisualTokens, "tokens", r.CompletionTokens, "seconds", r.Timings.Total.Seconds())
 }
 

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/png"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -54,11 +55,13 @@ func TestExtract(t *testing.T) {
 func TestExtractTruncated(t *testing.T) {
 	cut := says("half of the te")
 	cut.out.Finish = FinishLength
-	x, _ := fake(t, QwenTextPyTorchConfig{}, cut)
+	var log bytes.Buffer
+	x, _ := fake(t, QwenTextPyTorchConfig{Logger: slog.New(slog.NewTextHandler(&log, nil))}, cut)
 	r, err := x.Extract(t.Context(), picture(0), Markdown)
 	require.NoError(t, err, "the bound on tokens is no error")
 	require.True(t, r.Truncated)
 	require.Equal(t, FinishLength, r.FinishReason)
+	require.Contains(t, log.String(), `level=WARN msg="page cut short" format=markdown finish=length`)
 }
 
 func TestExtractErrors(t *testing.T) {

@@ -24,14 +24,17 @@ const (
 	Cells Kind = "cells"
 	// Mask is a run of one character, as in numbers that are blacked out: a loop at 128 characters.
 	Mask Kind = "mask"
-	// Filler is dot leaders, rules, blanks: a loop when a line of it is 400 characters long, or at EqualRows lines.
+	// Filler is dot leaders, rules, blanks: a loop when a line of it is 400 characters long, or at EqualRows lines, twice as many of empty
+	// ones.
 	Filler Kind = "filler"
+	// Numbers are numbers with signs between them, as in data: a loop as Code.
+	Numbers Kind = "numbers"
 	// Form are lines with something to be filled in: a loop when there are more than EqualRows.
 	Form Kind = "form"
 	// Code is within a code block, with its drawings: a loop at 24 copies and 256 tokens. Math is within a formula: at 40 copies.
 	Code Kind = "code"
 	Math Kind = "math"
-	// Prose is all else: a loop at 4 copies and 64 tokens; shorter than 8 tokens, at 10 copies and 48 tokens; of one token, at 32.
+	// Prose is all else: a loop at 4 copies from 128 tokens on, at 6 from 32, at 8 from 8, at 10 and 48 tokens below; of one token, at 32.
 	Prose Kind = "prose"
 )
 
@@ -100,9 +103,12 @@ func (d *Detector) judge(tokens []int32, start, period int) (Kind, bool) {
 		strings.Count(unit, unit[:size])*size == len(unit) {
 		return Mask, copies*len(unit)/size > maxMask
 	}
-	if strings.Trim(unit, "`.·…_-–=~*#| \t\n") == "" {
+	if strings.TrimFunc(unit, isFiller) == "" {
 		if longest := longestLine(unit, lines, copies); longest > maxFillerLine {
 			return Filler, true
+		}
+		if strings.TrimSpace(unit) == "" {
+			return Filler, copies*lines > 2*d.rules.EqualRows
 		}
 		return Filler, copies*lines > d.rules.EqualRows
 	}
@@ -112,9 +118,12 @@ func (d *Detector) judge(tokens []int32, start, period int) (Kind, bool) {
 	if !prose(period, copies, span) { // the others ask for more
 		return "", false
 	}
+	if !strings.ContainsFunc(unit, unicode.IsLetter) && strings.ContainsFunc(unit, unicode.IsDigit) {
+		return Numbers, longCode(copies, span)
+	}
 	switch inside(d.text(tokens[:start])) {
 	case Code:
-		return Code, copies >= 24 && span >= 256
+		return Code, longCode(copies, span)
 	case Math:
 		return Math, copies >= 40
 	}
@@ -141,8 +150,19 @@ func prose(period, copies, span int) bool {
 		return span >= 32
 	case period < 8:
 		return copies >= 10 && span >= 48
+	case period < 32:
+		return copies >= 8
+	case period < 128:
+		return copies >= 6
 	}
-	return copies >= 4 && span >= 64
+	return copies >= 4
+}
+
+func longCode(copies, span int) bool { return copies >= 24 && span >= 256 }
+
+// isFiller says whether a character is one of those that lines, leaders and blanks are drawn with.
+func isFiller(r rune) bool {
+	return strings.ContainsRune("`.·…_-–=~*#| \t\n", r) || r >= 0x2500 && r <= 0x257f // box drawings
 }
 
 func hasWord(s string) bool {

@@ -85,7 +85,7 @@ func TestFinds(t *testing.T) {
 		"a part of a word":       {head, "的的的的的的", 64, loop.Prose},
 		"Chinese":                {head, "请参阅附录。\n", 30, loop.Prose},
 		"emoji":                  {head, " 🙂 🙃", 40, loop.Prose},
-		"line breaks":            {head, "\n", 130, loop.Filler},
+		"line breaks":            {head, "\n", 230, loop.Filler},
 		"spaces":                 {head, " ", 600, loop.Filler},
 		"a leader that goes on":  {head + "Chapter 1", "........", 200, loop.Filler},
 		"empty cells":            {head + "<table><tr>", "<td></td>", 200, loop.Cells},
@@ -97,16 +97,17 @@ func TestFinds(t *testing.T) {
 		"rows of zeros":          {head, "| 0 | 0.00 | - |\n", 250, loop.EmptyRows},
 		"a form without an end":  {head, "Name: ________\n", 130, loop.Form},
 		"a mask without an end":  {head, "XXXXXX", 60, loop.Mask},
+		"numbers":                {head, "0.5, ", 90, loop.Numbers},
 		"braces":                 {head, "{", 70, loop.Prose},
 		"a placed block":         {head, box, 3, loop.Typed},
 		"items of JSON":          {head, `{"bbox":[1,2,3,4],"category":"text","text":"a"},`, 3, loop.Typed},
 		"code without an end":    {head + "```go\n", "\tx = append(x, 1)\n", 60, loop.Code},
 		"a formula without end":  {head + "$$ ", `\frac{a}{b}`, 60, loop.Math},
-		"a paragraph":            {head, prose(r, 40), 6, loop.Prose},
-		"a passage with a table": {head, prose(r, 30) + "| a | b |\n|---|---|\n| c | d |\n" + prose(r, 20), 5, loop.Prose},
-		"a table of HTML":        {head, "<table><tr><td>a</td><td>b</td></tr></table>\n", 8, loop.Prose},
+		"a paragraph":            {head, prose(r, 40), 8, loop.Prose},
+		"a passage with a table": {head, prose(r, 30) + "| a | b |\n|---|---|\n| c | d |\n" + prose(r, 20), 8, loop.Prose},
+		"a table of HTML":        {head, "<table><tr><td>a</td><td>b</td></tr></table>\n", 14, loop.Prose},
 		"a long passage":         {head, prose(r, 700), 5, loop.Prose},
-		"part of a copy at last": {head, prose(r, 63), 5, loop.Prose},
+		"part of a copy at last": {head, prose(r, 63), 8, loop.Prose},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var w words
@@ -163,6 +164,9 @@ func TestKeepsHonestRepetition(t *testing.T) {
 		"a laugh in words":       "He said:" + strings.Repeat(" ha", 8) + "!",
 		"a flowchart":            "```\n" + strings.Repeat("   |\n   v\n+-----+\n| box |\n+-----+\n", 8) + "```",
 		"a matrix of zeros":      `$$\begin{matrix}` + strings.Repeat(strings.Repeat("0 & ", 11)+"0 \\\\\n", 12) + `\end{matrix}$$`,
+		"data":                   "[" + strings.Repeat("0, ", 60) + strings.Repeat("0.25, ", 8) + "]",
+		"a line of box drawings": strings.Repeat("─", 78) + "\n",
+		"a log":                  strings.Repeat("by 0x12: ??? (in /usr/bin/node)\nby 0x13: ??? (in /usr/bin/node)\n", 5),
 		"a number blacked out":   "Account " + strings.Repeat("X", 48) + " closed",
 		"a hex dump":             numbered(100, hex),
 		"blocks of other places": numbered(40, func(i int) string {
@@ -206,6 +210,19 @@ func TestRestart(t *testing.T) {
 	require.Equal(t, 2*one+288, at)
 }
 
+// copies is how many of a sentence are a loop.
+func copies(period int) int {
+	switch {
+	case period < 8:
+		return 10
+	case period < 32:
+		return 8
+	case period < 128:
+		return 6
+	}
+	return 4
+}
+
 // All periods are found soon, and a detector that was taken back tells what a new one does.
 func TestPeriodsAndReset(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
@@ -215,7 +232,7 @@ func TestPeriodsAndReset(t *testing.T) {
 		for range 500 {
 			tokens = append(tokens, int32(r.IntN(30000)))
 		}
-		for i := range max(5*period, 200) {
+		for i := range copies(period)*period + max(300, period) {
 			if i < period {
 				tokens = append(tokens, int32(r.IntN(30000)))
 			} else {
@@ -226,7 +243,7 @@ func TestPeriodsAndReset(t *testing.T) {
 		require.Equal(t, period, l.Period)
 		require.Equal(t, 500, l.Start)
 		require.Equal(t, 500+period, l.Cut)
-		require.Less(t, at, 500+4*period+max(80, 256), "period %d", period)
+		require.Less(t, at, 500+copies(period)*period+max(80, period/4), "period %d", period)
 
 		d := loop.New(loop.Rules{}, text)
 		for n := 1; n <= at; n++ {

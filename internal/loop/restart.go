@@ -40,7 +40,7 @@ func (r *restart) next(tokens []int32, maxPeriod int) (Loop, bool) {
 		r.first = at
 		return Loop{}, false
 	}
-	if at-r.first <= maxPeriod {
+	if period := at - r.first; period < r.first*9/10 || period > r.first*11/10 { // it came again, but not as the page did
 		return Loop{}, false
 	}
 	return Loop{Start: 0, Period: at - r.first, Copies: 2, Kind: Restart, Cut: r.first}, true
