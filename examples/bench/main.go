@@ -6,7 +6,7 @@
 //
 // Fields: load_s; preprocess_s (a page); prefill_s (vision tower and prompt of the whole batch, to the first token);
 // decode_s_per_step; decode_tokens_per_s (all pages); pages_per_s (end to end at -new-tokens a page, without preprocessing);
-// peak_memory_gb (of the process), device_peak_gb (of the device, where it says); bytes_per_step (the weights that a token needs, and
+// weights_gb (on each device), peak_memory_gb (of the process), device_peak_gb (of the device, where it says); bytes_per_step (the weights that a token needs, and
 // the keys and values of all pages at their mean length), bandwidth_gb_s (of the device's memory: measured by copying on CPUs, from
 // a table on GPUs, or -bandwidth) and roofline_share, how much of that bandwidth those bytes in that time are: a step cannot be
 // faster than 1. The best of -runs runs; the first of them compiles.
@@ -27,6 +27,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 
 	"github.com/omnidocs/omnidocs/backend"
@@ -37,7 +38,7 @@ import (
 type flags struct {
 	model, image, device, dtype, prompt string
 	batch, size                         string
-	newTokens, runs, programs           int
+	newTokens, runs, programs, parallel int
 	bandwidth                           float64
 }
 
@@ -53,6 +54,7 @@ func main() {
 	flag.IntVar(&f.newTokens, "new-tokens", 64, "tokens a page, whatever they are")
 	flag.IntVar(&f.runs, "runs", 2, "runs, of which the best counts")
 	flag.IntVar(&f.programs, "programs", 0, "how many of the programs that took most time to print too, on stderr")
+	flag.IntVar(&f.parallel, "tensor-parallel", 1, "devices that the model is divided among")
 	flag.Float64Var(&f.bandwidth, "bandwidth", 0, "of the device's memory, in GB/s; 0 measures it or looks it up")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -76,8 +78,8 @@ func bench(ctx context.Context, f flags, out *json.Encoder) (err error) {
 	switch {
 	case f.model == "":
 		return errors.New("-model is needed")
-	case f.newTokens < 2 || f.runs < 1:
-		return errors.New("-runs must be 1 or more, -new-tokens 2 or more")
+	case f.newTokens < 2 || f.runs < 1 || f.parallel < 1:
+		return errors.New("-runs and -tensor-parallel must be 1 or more, -new-tokens 2 or more")
 	case !ok:
 		return fmt.Errorf("-dtype %q: want float32, bfloat16, float16 or int8", f.dtype)
 	}
@@ -86,12 +88,16 @@ func bench(ctx context.Context, f flags, out *json.Encoder) (err error) {
 		return err
 	}
 	start := time.Now()
-	device, err := backend.Open(ctx, f.device)
+	device, err := backend.OpenWith(ctx, f.device, backend.OpenOptions{Devices: f.parallel})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, device.Close()) }()
-	model, err := qwen.Load(ctx, device.Runtime(), os.DirFS(f.model), qwen.LoadOptions{DType: dtype})
+	where := device.Runtime()
+	for i := range f.parallel {
+		where.Devices = append(where.Devices, compute.DeviceNum(i))
+	}
+	model, err := qwen.Load(ctx, where, os.DirFS(f.model), qwen.LoadOptions{DType: dtype})
 	if err != nil {
 		return err
 	}
@@ -99,7 +105,7 @@ func bench(ctx context.Context, f flags, out *json.Encoder) (err error) {
 	model.Spec.EOS = nil // a page has its tokens, whatever they are
 	base := report{
 		Engine: "omnidocs " + runtime.Version(), Model: f.model, Device: device.Name(), DType: f.dtype,
-		NewTokens: f.newTokens, Load: time.Since(start).Seconds(), Bandwidth: f.bandwidth,
+		NewTokens: f.newTokens, Load: time.Since(start).Seconds(), Bandwidth: f.bandwidth, Weights: float64(model.WeightBytes()[0]) / 1e9,
 	}
 	if base.Bandwidth <= 0 {
 		base.Bandwidth = bandwidth(ctx, device)

@@ -25,6 +25,7 @@ type report struct {
 	PromptTokens int     `json:"prompt_tokens"`
 	NewTokens    int     `json:"new_tokens"`
 	Load         float64 `json:"load_s"`
+	Weights      float64 `json:"weights_gb"`
 	PeakMemory   float64 `json:"peak_memory_gb"`
 	DevicePeak   float64 `json:"device_peak_gb,omitempty"`
 	Preprocess   float64 `json:"preprocess_s"`
