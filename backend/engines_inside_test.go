@@ -50,7 +50,7 @@ func newFakes(t *testing.T, n, slots int) *fakes {
 }
 
 // read submits a page with a prompt, and returns where its end is told.
-func (f *fakes) read(t *testing.T, ctx context.Context, prompt string) chan error {
+func (f *fakes) read(ctx context.Context, t *testing.T, prompt string) chan error {
 	t.Helper()
 	end := make(chan error, 1)
 	require.NoError(t, f.Submit(ctx, Request{Prompt: prompt}, func(_ Output, err error) { end <- err }))
@@ -70,11 +70,11 @@ var errDevice = &program.RunError{Program: "step", Err: errors.New("the device i
 func TestLeastWork(t *testing.T) {
 	f := newFakes(t, 3, 2)
 	for range 6 {
-		f.read(t, t.Context(), "x")
+		f.read(t.Context(), t, "x")
 	}
 	require.Equal(t, [3]int{2, 2, 2}, [3]int{f.waiting(0), f.waiting(1), f.waiting(2)})
 	(<-f.pages[1]).finished(Output{}, nil)
-	f.read(t, t.Context(), "x")
+	f.read(t.Context(), t, "x")
 	require.Equal(t, [3]int{2, 2, 2}, [3]int{f.waiting(0), f.waiting(1), f.waiting(2)})
 }
 
@@ -82,7 +82,7 @@ func TestLeastWork(t *testing.T) {
 func TestEnginesBackpressure(t *testing.T) {
 	f := newFakes(t, 2, 1)
 	for range 4 {
-		f.read(t, t.Context(), "x")
+		f.read(t.Context(), t, "x")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -101,11 +101,11 @@ func TestEnginesBackpressure(t *testing.T) {
 // before when it has read one well.
 func TestFailedEngine(t *testing.T) {
 	f := newFakes(t, 2, 2)
-	first := f.read(t, t.Context(), "first")
+	first := f.read(t.Context(), t, "first")
 	(<-f.pages[0]).finished(Output{}, errDevice)
 	again := <-f.pages[1]
 	require.Equal(t, "first", again.request.Prompt)
-	second := f.read(t, t.Context(), "second")
+	second := f.read(t.Context(), t, "second")
 	require.Equal(t, 1, f.waiting(1), "it has as much to do, and has not failed")
 	again.finished(Output{}, nil)
 	require.NoError(t, <-first)
@@ -113,7 +113,7 @@ func TestFailedEngine(t *testing.T) {
 	require.NoError(t, <-second)
 
 	for range 3 {
-		f.read(t, t.Context(), "more")
+		f.read(t.Context(), t, "more")
 	}
 	require.Equal(t, 2, f.waiting(1))
 	require.Equal(t, 1, f.waiting(0), "a failure weighs as its slots")
@@ -126,7 +126,7 @@ func TestFailedEngine(t *testing.T) {
 // With the second engine the page has had its chance.
 func TestBothEnginesFail(t *testing.T) {
 	f := newFakes(t, 3, 1)
-	end := f.read(t, t.Context(), "x")
+	end := f.read(t.Context(), t, "x")
 	(<-f.pages[0]).finished(Output{}, errDevice)
 	(<-f.pages[1]).finished(Output{}, errDevice)
 	require.ErrorIs(t, <-end, errDevice)
@@ -137,11 +137,11 @@ func TestBothEnginesFail(t *testing.T) {
 // What is no fault of a device's is the page's, and so is what happens when no other engine takes it.
 func TestPagesOwnFaults(t *testing.T) {
 	f := newFakes(t, 2, 1)
-	end := f.read(t, t.Context(), "x")
+	end := f.read(t.Context(), t, "x")
 	(<-f.pages[0]).finished(Output{}, io.ErrUnexpectedEOF)
 	require.ErrorIs(t, <-end, io.ErrUnexpectedEOF)
 	ctx, cancel := context.WithCancel(t.Context())
-	end = f.read(t, ctx, "x")
+	end = f.read(ctx, t, "x")
 	cancel()
 	(<-f.pages[0]).finished(Output{}, errDevice)
 	require.ErrorIs(t, <-end, errDevice)
@@ -150,7 +150,7 @@ func TestPagesOwnFaults(t *testing.T) {
 	f.mu.Lock()
 	f.full[1] = ErrClosed
 	f.mu.Unlock()
-	end = f.read(t, t.Context(), "x")
+	end = f.read(t.Context(), t, "x")
 	(<-f.pages[0]).finished(Output{}, errDevice)
 	require.ErrorIs(t, <-end, errDevice, "the other engine takes no more")
 	require.Zero(t, f.moved)

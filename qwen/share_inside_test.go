@@ -33,7 +33,7 @@ func TestReadings(t *testing.T) {
 					readings, buffers := p.readings(n, parts)
 					if p.cut == undivided {
 						require.Equal(t, 1, buffers)
-						require.True(t, p.kind != matrix, "%s %s is on every device", g.name, p.name)
+						require.NotEqual(t, matrix, p.kind, "%s %s is on every device", g.name, p.name)
 						continue
 					}
 					require.Equal(t, n, buffers)
