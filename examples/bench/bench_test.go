@@ -13,7 +13,7 @@ func TestBench(t *testing.T) {
 	var out bytes.Buffer
 	f := flags{
 		model: filepath.Join("..", "..", "qwen", "testdata", "golden", "qwen3_vl"), device: "go", dtype: "float32", prompt: "x",
-		batch: "1,2", size: "64x96,96x64", newTokens: 3, runs: 1,
+		batch: "1,2", size: "64x96,96x64", newTokens: 3, runs: 1, parallel: 1,
 	}
 	require.NoError(t, bench(t.Context(), f, json.NewEncoder(&out)))
 	lines := json.NewDecoder(&out)
@@ -30,7 +30,7 @@ func TestBench(t *testing.T) {
 }
 
 func TestBenchRefuses(t *testing.T) {
-	ok := flags{model: "x", dtype: "float32", batch: "1", newTokens: 2, runs: 1}
+	ok := flags{model: "x", dtype: "float32", batch: "1", newTokens: 2, runs: 1, parallel: 1}
 	for want, change := range map[string]func(f *flags){
 		"-model": func(f *flags) { f.model = "" }, "-batch": func(f *flags) { f.batch = "1,0" }, "-dtype": func(f *flags) { f.dtype = "int4" },
 		"-new-tokens": func(f *flags) { f.newTokens = 1 }, "-size": func(f *flags) { f.size = "12" },
