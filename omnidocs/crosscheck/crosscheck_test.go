@@ -8,14 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const layer = `Quarterly report of the Harbour Office
-The harbour handled 1,204 ships in the first quarter, 3.5 % more than in the year be-
+const layer = `Quarterly report of the Harbor Office
+The harbor handled 1,204 ships in the first quarter, 3.5 % more than in the year be-
 fore. Of these, 311 were tankers. No accidents were reported to the office,
 and the new pilots’ house was opened on 14 March 2024.`
 
-const content = `# Quarterly report of the **Harbour Office**
+const content = `# Quarterly report of the **Harbor Office**
 
-The harbour handled 1,204 ships in the first quarter, 3.5 % more than in the year before. Of these, 311 were
+The harbor handled 1,204 ships in the first quarter, 3.5 % more than in the year before. Of these, 311 were
 tankers. No accidents were reported to the office, and the new [pilots’ house](http://example.org/house) was opened on <b>14</b> March 2024.`
 
 func TestCompare(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 )
 
 func ExampleCompare() {
-	layer := "The harbour handled 1,204 ships in the first quarter, more than in the year before."
-	read := "The harbour handled **1,264** ships in the first quarter, more than in the year before. The mayor was very pleased indeed."
+	layer := "The harbor handled 1,204 ships in the first quarter, more than in the year before."
+	read := "The harbor handled **1,264** ships in the first quarter, more than in the year before. The mayor was very pleased indeed."
 	r := crosscheck.Compare(read, layer, crosscheck.Options{})
 	fmt.Println(r.Suspicious(), r.InventedNumbers, r.MissingNumbers)
 	for _, p := range r.Passages {

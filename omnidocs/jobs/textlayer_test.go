@@ -34,7 +34,7 @@ func (r reading) ExtractWith(_ context.Context, img image.Image, opts textextrac
 	return textextraction.NewExtractResult(text, opts.Format), nil
 }
 
-const pageText = "The harbour handled 1,204 ships in the first\nquarter, more than in the year before."
+const pageText = "The harbor handled 1,204 ships in the first\nquarter, more than in the year before."
 
 // TestTextLayer reads a PDF of five pages: one well, one with a wrong number, one not at all, one that is a picture, and is not read either, and one without text that is.
 func TestTextLayer(t *testing.T) {
@@ -87,7 +87,7 @@ func TestTextLayer(t *testing.T) {
 		opts.OutputDir, opts.Outputs, opts.Page.Format = "", nil, textextraction.HTML
 		b, err := ProcessDirectory(t.Context(), in, ex, opts)
 		require.NoError(t, err)
-		require.Contains(t, b.Document("a").PageResult(2).Content, "<pre>The harbour")
+		require.Contains(t, b.Document("a").PageResult(2).Content, "<pre>The harbor")
 	})
 	t.Run("not asked for", func(t *testing.T) {
 		b, err := ProcessDirectory(t.Context(), in, ex, DirectoryOptions{})

@@ -43,7 +43,7 @@ func TestChromium(t *testing.T) {
 	require.NoError(t, err)
 	all := browse(t, browser, path, "")
 	require.Contains(t, all, `data-ready="yes"`, "its own script has run")
-	require.Contains(t, all, "<title>Harbour &lt;job&gt;</title>", "no other has")
+	require.Contains(t, all, "<title>Harbor &lt;job&gt;</title>", "no other has")
 	require.Equal(t, 6, strings.Count(all, "<article"))
 	require.NotContains(t, all, `hidden=""`)
 	failed := browse(t, browser, path, "#show=failed")

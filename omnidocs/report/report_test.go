@@ -48,8 +48,8 @@ func sample(t *testing.T) (*jobs.BatchResult, Options) {
 			r.Elements[i].Confidence = 0.97 - 0.25*float64(i%2)
 		}
 	})
-	layer := "The harbour handled 1,204 ships in the first quarter, more than in the year before."
-	read := "The harbour handled 1,264 ships in the first quarter, more than in the year before. The mayor was very pleased indeed."
+	layer := "The harbor handled 1,204 ships in the first quarter, more than in the year before."
+	read := "The harbor handled 1,264 ships in the first quarter, more than in the year before. The mayor was very pleased indeed."
 	check := crosscheck.Compare(read, layer, crosscheck.Options{})
 	d := &jobs.DocumentResult{SourcePath: "/data/Annual report.pdf", PageCount: 6}
 	d.Add(jobs.PageOutcome{Page: 0, Result: good, Attempts: 1, Render: 16 * time.Millisecond, Read: 900 * time.Millisecond})
@@ -66,7 +66,7 @@ func sample(t *testing.T) (*jobs.BatchResult, Options) {
 	b.Add("2024/Annual report", d)
 	b.Add("broken "+hostile, &jobs.DocumentResult{SourcePath: "broken.pdf", Err: errors.New("omnidocs: load: password required or wrong"), Problems: []error{errors.New("journal: no space left on device")}})
 	return b, Options{
-		Title: "Harbour <job>", CostPerHour: 1.10,
+		Title: "Harbor <job>", CostPerHour: 1.10,
 		Open: func(_ context.Context, id string, _ *jobs.DocumentResult) (*omnidocs.Document, error) {
 			if strings.HasPrefix(id, "broken") {
 				return nil, errors.New("it is broken")
@@ -86,7 +86,7 @@ func TestRender(t *testing.T) {
 	require.Equal(t, 1, strings.Count(page, "<script>"))
 	require.Equal(t, 6, strings.Count(page, `src="data:image/jpeg;base64,`))
 	for _, want := range []string{
-		"<title>Harbour &lt;job&gt;</title>", "2024/Annual report", "password required", "deadline exceeded", "no space left", "nowhere.png",
+		"<title>Harbor &lt;job&gt;</title>", "2024/Annual report", "password required", "deadline exceeded", "no space left", "nowhere.png",
 		`data-flags="ok"`, `data-flags="suspicious"`, `data-flags="failed"`, `data-flags="layer"`, `data-flags="truncated unsure"`,
 		`<mark class="novel">1,264</mark>`, `<mark class="missing">1,204</mark>`, "The mayor was very pleased indeed", "mid (30.1 %)",
 		"<dt>cost</dt><dd>$0.0290</dd>", "<dt>1,000 pages</dt><dd>$4.84</dd>", "<dt>attempts</dt><dd>2</dd>", "decode 640ms", "by an earlier job",
