@@ -159,17 +159,11 @@ func (r *run) fileKey(meta omnidocs.DocumentMetadata) (key journal.Key, ok bool)
 
 // feedPage gives a page to the workers when there is room for its image. It returns false when the run has ended.
 func (r *run) feedPage(t task, doc document) bool {
-	if r.opts.CrossCheck || r.opts.TextLayerFallback {
-		var err error
-		t.layer, err = doc.PageText(t.ctx, t.page)
-		if t.ctx.Err() == nil {
-			r.problem(t.of, err)
-		}
-	}
 	for _, name := range t.names { // known pages need not even be rendered
 		if p, ok, err := r.known(name, t.page); ok || err != nil {
 			r.problem(t.of, err)
 			if ok {
+				r.problem(t.of, r.readLayer(&t, doc))
 				r.pageEnded(t, p)
 				return true
 			}
@@ -184,11 +178,24 @@ func (r *run) feedPage(t task, doc document) bool {
 	img, err := doc.Page(t.ctx, t.page)
 	if err != nil {
 		<-r.images
+		_ = r.readLayer(&t, doc) // the page has an error already, and perhaps a text all the same
 		return r.refuse(t, err)
 	}
 	t.img, t.render = img, time.Since(start)
+	r.problem(t.of, r.readLayer(&t, doc))
 	r.tasks <- t // a worker comes, whatever the context: its pages end soon when it does
 	return true
+}
+
+// readLayer reads the text that a page's PDF has itself, where it is wanted.
+func (r *run) readLayer(t *task, doc document) (err error) {
+	if !r.opts.CrossCheck && !r.opts.TextLayerFallback {
+		return nil
+	}
+	if t.layer, err = doc.PageText(t.ctx, t.page); t.ctx.Err() != nil {
+		return nil // the page says so
+	}
+	return err
 }
 
 // refuse ends a page that did not come to the workers.
