@@ -84,7 +84,7 @@ func TestConfidenceOfPartsOfCharacters(t *testing.T) {
 	c, _ = r.ConfidenceOf(4, 5)
 	require.Equal(t, Confidence{Tokens: 1}, c)
 	r.score([]int{0}, []float32{0, 1})
-	require.Equal(t, 4, len(r.scores.offsets), "what does not belong together is not taken")
+	require.Len(t, r.scores.offsets, 4, "what does not belong together is not taken")
 }
 
 func FuzzConfidence(f *testing.F) {

@@ -206,7 +206,7 @@ func (p *Pool) try(ctx context.Context, read func(*worker) (again bool, err erro
 		}
 		again, err := read(w)
 		verdict := p.judge(ctx, err)
-		p.give(w, verdict, err)
+		p.give(w, verdict, err) //nolint:contextcheck // what it starts watches over the worker, whose pages have other contexts
 		if err == nil || verdict == pageFailed || !again {
 			return err
 		}

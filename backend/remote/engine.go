@@ -209,18 +209,6 @@ func (e *Engine) read(ctx context.Context, r backend.Request) (out backend.Outpu
 	return out, nil
 }
 
-// teller hands on the pieces of an answer, or is nil where nobody wants them.
-func teller(text func(offset int, text string)) func(string) {
-	if text == nil {
-		return nil
-	}
-	told := 0
-	return func(piece string) {
-		text(told, piece)
-		told += len(piece)
-	}
-}
-
 // request is what the server is sent for a page.
 func (e *Engine) request(ctx context.Context, r backend.Request) (openai.Request, error) {
 	if r.Image == nil {

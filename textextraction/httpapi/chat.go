@@ -78,13 +78,13 @@ func (a *API) chatPage(ctx context.Context, q chatRequest) (image.Image, textext
 	var opts textextraction.Options
 	switch {
 	case q.N > 1:
-		return nil, opts, bad("invalid_request_error", "n: this server gives one answer")
+		return nil, opts, bad("n: this server gives one answer")
 	case there(q.Tools):
-		return nil, opts, bad("invalid_request_error", "tools: this server has none")
+		return nil, opts, bad("tools: this server has none")
 	case there(q.Stop):
-		return nil, opts, bad("invalid_request_error", "stop: this server's model ends its answers itself")
+		return nil, opts, bad("stop: this server's model ends its answers itself")
 	case q.ResponseFormat.Type != "" && q.ResponseFormat.Type != "text":
-		return nil, opts, bad("invalid_request_error", "response_format: this server's answers are text")
+		return nil, opts, bad("response_format: this server's answers are text")
 	}
 	opts.MaxNewTokens = max(q.MaxTokens, q.MaxCompletionTokens)
 	opts.Sampling = textextraction.Sampling{Temperature: q.Temperature, TopP: q.TopP, TopK: q.TopK, Seed: q.Seed}
@@ -96,17 +96,17 @@ func (a *API) chatPage(ctx context.Context, q chatRequest) (image.Image, textext
 		for _, part := range m.Content {
 			switch {
 			case part.Type == "image_url" && address != "":
-				return nil, opts, bad("invalid_request_error", "there are two images: a page is read for itself, send one at a time")
+				return nil, opts, bad("there are two images: a page is read for itself, send one at a time")
 			case part.Type == "image_url":
 				address = part.ImageURL.URL
 			case part.Type != "text":
-				return nil, opts, bad("invalid_request_error", fmt.Sprintf("a part of type %q: want text and image_url", part.Type))
+				return nil, opts, bad(fmt.Sprintf("a part of type %q: want text and image_url", part.Type))
 			case m.Role == "system", m.Role == "developer":
 				opts.SystemPrompt += part.Text
 			case m.Role == "user":
 				opts.Prompt += part.Text
 			default:
-				return nil, opts, bad("invalid_request_error", fmt.Sprintf("a turn of %q: a page is read anew each time, send a user's alone", m.Role))
+				return nil, opts, bad(fmt.Sprintf("a turn of %q: a page is read anew each time, send a user's alone", m.Role))
 			}
 		}
 	}
@@ -123,11 +123,11 @@ func (a *API) imageAt(ctx context.Context, address string) (image.Image, error) 
 	head, encoded, ok := strings.Cut(address, ",")
 	switch {
 	case address == "":
-		return nil, bad("invalid_request_error", "there is no image: send the page as a part of type image_url")
+		return nil, bad("there is no image: send the page as a part of type image_url")
 	case !strings.HasPrefix(address, "data:"):
 		return a.fetch(ctx, address)
 	case !ok:
-		return nil, bad("invalid_request_error", "the data URL has no data")
+		return nil, bad("the data URL has no data")
 	}
 	var data []byte
 	var err error
@@ -139,7 +139,7 @@ func (a *API) imageAt(ctx context.Context, address string) (image.Image, error) 
 		data = []byte(plain)
 	}
 	if err != nil {
-		return nil, bad("invalid_request_error", "the data URL: "+err.Error())
+		return nil, bad("the data URL: " + err.Error())
 	}
 	d, err := a.open(ctx, "", data)
 	if err != nil {
@@ -148,7 +148,7 @@ func (a *API) imageAt(ctx context.Context, address string) (image.Image, error) 
 	page, one := d.(picture)
 	if !one {
 		_ = d.Close() // it was only opened
-		return nil, bad("invalid_request_error", "an image part is a picture; send documents to /v1/extract")
+		return nil, bad("an image part is a picture; send documents to /v1/extract")
 	}
 	return page.Image, nil
 }
@@ -202,7 +202,7 @@ func (a *API) chat(w http.ResponseWriter, r *http.Request) {
 	}
 	var q chatRequest
 	if err := json.Unmarshal(data, &q); err != nil {
-		refuse(w, bad("invalid_request_error", "the request cannot be read: "+err.Error()))
+		refuse(w, bad("the request cannot be read: "+err.Error()))
 		return
 	}
 	page, opts, err := a.chatPage(r.Context(), q)

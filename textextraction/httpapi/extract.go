@@ -61,9 +61,9 @@ func (a *API) extract(w http.ResponseWriter, r *http.Request) {
 	_, one := d.(picture)
 	switch {
 	case !one && !flag(r, "wait"):
-		a.accept(w, d, u)
+		a.accept(r.Context(), w, d, u)
 	case !one:
-		job, err := a.jobs.add(d, u)
+		job, err := a.jobs.add(r.Context(), d, u)
 		if err != nil {
 			refuse(w, err)
 			return
@@ -109,7 +109,7 @@ func (a *API) extractFromURL(w http.ResponseWriter, r *http.Request) {
 		OutputFormat textextraction.Format `json:"output_format"`
 	}
 	if err := json.Unmarshal(data, &asked); err != nil {
-		refuse(w, bad("invalid_request_error", `want {"image_url": "https://…"}: `+err.Error()))
+		refuse(w, bad(`want {"image_url": "https://…"}: `+err.Error()))
 		return
 	}
 	page, err := a.fetch(r.Context(), asked.ImageURL)
@@ -132,7 +132,7 @@ func (a *API) extractFromURL(w http.ResponseWriter, r *http.Request) {
 func (a *API) fetch(ctx context.Context, address string) (image.Image, error) {
 	switch {
 	case address == "":
-		return nil, bad("invalid_request_error", "there is no address of a picture")
+		return nil, bad("there is no address of a picture")
 	case a.options.NoFetch:
 		return nil, &problem{status: http.StatusForbidden, kind: "forbidden", message: "this server fetches nothing: send the picture itself"}
 	}

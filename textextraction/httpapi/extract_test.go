@@ -98,7 +98,7 @@ func TestExtractRefuses(t *testing.T) {
 		{"too many pixels", "", string(huge), "image/png", 413, "501 x 10"},
 		{"too long", "", strings.Repeat("x", 5001), "image/png", 413, "longer than this server takes"},
 		{"format", "?format=pdf", string(png), "image/png", 400, "format: "},
-		{"a choice that there is not", "?colour=red", string(png), "image/png", 400, "colour: there is no such choice"},
+		{"a choice that there is not", "?paper=red", string(png), "image/png", 400, "paper: there is no such choice"},
 		{"not a number", "?max_tokens=many", string(png), "image/png", 400, "max_tokens: "},
 		{"out of range", "?temperature=3", string(png), "image/png", 400, "Temperature"},
 		{"two files", "", two, twoType, 400, `two fields "file"`},

@@ -57,14 +57,14 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request) (u upload, err erro
 	case r.Header.Get("Content-Type") == "", err == nil && kind != "multipart/form-data":
 		u.name, u.data = values.Get("filename"), data
 	case err != nil:
-		return u, bad("invalid_request_error", "Content-Type: "+err.Error())
+		return u, bad("Content-Type: " + err.Error())
 	default:
 		if err := u.form(data, params["boundary"], values); err != nil {
 			return u, err
 		}
 	}
 	if len(u.data) == 0 {
-		return u, bad("invalid_request_error", `there is no file: send it as the body, or as the field "file" of a form`)
+		return u, bad(`there is no file: send it as the body, or as the field "file" of a form`)
 	}
 	u.opts, err = options(values)
 	return u, err
@@ -82,15 +82,15 @@ func (u *upload) form(data []byte, boundary string, values url.Values) error {
 			err = errors.New("it has more than 100 fields")
 		}
 		if err != nil {
-			return bad("invalid_request_error", "the form cannot be read: "+err.Error())
+			return bad("the form cannot be read: " + err.Error())
 		}
 		content, err := io.ReadAll(part)
 		if err != nil {
-			return bad("invalid_request_error", "the form cannot be read: "+err.Error())
+			return bad("the form cannot be read: " + err.Error())
 		}
 		if part.FormName() == "file" {
 			if u.data != nil {
-				return bad("invalid_request_error", `the form has two fields "file": send one at a time`)
+				return bad(`the form has two fields "file": send one at a time`)
 			}
 			u.name, u.data = part.FileName(), content
 		} else {
@@ -129,7 +129,7 @@ func options(values url.Values) (o textextraction.Options, err error) {
 			err = errors.New("there is no such choice")
 		}
 		if err != nil {
-			return o, bad("invalid_request_error", fmt.Sprintf("%s: %v", name, err))
+			return o, bad(fmt.Sprintf("%s: %v", name, err))
 		}
 	}
 	return o, nil

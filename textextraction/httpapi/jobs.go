@@ -77,9 +77,9 @@ func (j *job) show() jobView {
 }
 
 // add starts a job, which owns the document from here on.
-func (s *jobs) add(d Document, u upload) (*job, error) {
+func (s *jobs) add(ctx context.Context, d Document, u upload) (*job, error) {
 	n := d.PageCount()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it goes on when its caller has gone
 	j := &job{id: rand.Text(), name: u.name, created: time.Now(), cancel: cancel, done: make(chan struct{}), state: jobRunning, pages: make([]jobPage, n)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,8 +165,8 @@ func (j *job) end(i int, r *textextraction.ExtractResult, err error) {
 }
 
 // accept starts a job and says where to ask for it.
-func (a *API) accept(w http.ResponseWriter, d Document, u upload) {
-	j, err := a.jobs.add(d, u)
+func (a *API) accept(ctx context.Context, w http.ResponseWriter, d Document, u upload) {
+	j, err := a.jobs.add(ctx, d, u)
 	if err != nil {
 		refuse(w, err)
 		return
@@ -188,7 +188,7 @@ func (a *API) submitJob(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	u.data = nil
-	a.accept(w, d, u)
+	a.accept(r.Context(), w, d, u)
 }
 
 func (a *API) job(r *http.Request) (*job, error) {

@@ -21,8 +21,9 @@ type problem struct {
 func (p *problem) Error() string { return p.message }
 func (p *problem) Unwrap() error { return p.cause }
 
-func bad(kind, message string) *problem {
-	return &problem{status: http.StatusBadRequest, kind: kind, message: message}
+// bad is a request that cannot be served as it is.
+func bad(message string) *problem {
+	return &problem{status: http.StatusBadRequest, kind: "invalid_request_error", message: message}
 }
 
 // statusClosed is what proxies log for a caller who has gone.
