@@ -89,8 +89,8 @@ func openTab(t *testing.T, url string) *tab {
 	return &tab{t: t, conn: conn}
 }
 
-// call calls a method of the protocol.
-func (b *tab) call(method string, params any) json.RawMessage {
+// call calls a method of the protocol. failed is its error, as JSON.
+func (b *tab) call(method string, params any) (result json.RawMessage, failed string) {
 	b.t.Helper()
 	b.id++
 	require.NoError(b.t, websocket.JSON.Send(b.conn, map[string]any{"id": b.id, "method": method, "params": params}))
@@ -102,22 +102,32 @@ func (b *tab) call(method string, params any) json.RawMessage {
 		}
 		require.NoError(b.t, websocket.JSON.Receive(b.conn, &got))
 		if got.ID == b.id {
-			require.Empty(b.t, string(got.Error))
-			return got.Result
+			return got.Result, string(got.Error)
 		}
 	}
 }
 
-// eval evaluates JavaScript, which must not fail, and returns its value as JSON.
-func (b *tab) eval(js string) string {
+// try evaluates JavaScript and returns its value as JSON, or what went wrong.
+func (b *tab) try(js string) (value, failed string) {
 	b.t.Helper()
+	result, failed := b.call("Runtime.evaluate", map[string]any{"expression": js, "returnByValue": true})
+	if failed != "" {
+		return "", failed
+	}
 	var got struct {
 		Result struct{ Value json.RawMessage }
 		Failed json.RawMessage `json:"exceptionDetails"`
 	}
-	require.NoError(b.t, json.Unmarshal(b.call("Runtime.evaluate", map[string]any{"expression": js, "returnByValue": true}), &got))
-	require.Empty(b.t, string(got.Failed))
-	return string(got.Result.Value)
+	require.NoError(b.t, json.Unmarshal(result, &got))
+	return string(got.Result.Value), string(got.Failed)
+}
+
+// eval is try for what does not go wrong.
+func (b *tab) eval(js string) string {
+	b.t.Helper()
+	value, failed := b.try(js)
+	require.Empty(b.t, failed)
+	return value
 }
 
 // screenshot leaves a picture in the folder OMNIDOCS_SCREENSHOTS, if that is set.
@@ -128,7 +138,9 @@ func (b *tab) screenshot(name string) {
 		return
 	}
 	var got struct{ Data []byte }
-	require.NoError(b.t, json.Unmarshal(b.call("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true}), &got))
+	result, failed := b.call("Page.captureScreenshot", map[string]any{"captureBeyondViewport": true})
+	require.Empty(b.t, failed)
+	require.NoError(b.t, json.Unmarshal(result, &got))
 	require.NoError(b.t, os.WriteFile(filepath.Join(dir, name), got.Data, 0o600))
 }
 
@@ -141,7 +153,10 @@ func TestHomeInChromium(t *testing.T) {
 	var closed atomic.Int64
 	url := serve(t, &withElements{}, httpapi.Options{Documents: documents(&closed), Tokens: []string{"secret"}})
 	b := openTab(t, url)
-	require.Eventually(t, func() bool { return b.eval(`typeof take`) == `"function"` }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { // there is nothing to evaluate it in before the page is there
+		kind, _ := b.try(`typeof take`)
+		return kind == `"function"`
+	}, time.Minute, 20*time.Millisecond)
 
 	// Without the token it says what is wrong.
 	give := func(name, kind, data string) {
