@@ -94,6 +94,13 @@ type QwenTextPyTorchConfig struct {
 	MaxContinuations int `json:"max_continuations,omitzero"`
 	// Repetition says what becomes of answers that run into loops. The zero value takes them back and lets them go on.
 	Repetition Repetition `json:"repetition,omitzero"`
+	// ReadBlankPages asks the model even of pages with nothing on them, for which it may make up a text. Otherwise such a page gives
+	// an empty result with [FinishBlank].
+	ReadBlankPages bool `json:"read_blank_pages,omitzero"`
+	// DetectOrientation finds out which way up a page is before it is read: it is begun to be read in each of the four ways, small and a few
+	// tokens long, and the one of which the model is surest is taken. The result's Turn says which; boxes are those of the image as it
+	// came. It costs about as much as a short page. EXIF data is honored without it, see [LoadImage].
+	DetectOrientation bool `json:"detect_orientation,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
@@ -212,6 +219,9 @@ func (c QwenTextPyTorchConfig) settings() (settings, QwenTextPyTorchConfig) {
 			Sampling:         c.sampling(),
 			Repetition:       c.Repetition,
 			MaxContinuations: c.MaxContinuations,
+
+			ReadBlankPages:    c.ReadBlankPages,
+			DetectOrientation: c.DetectOrientation,
 		},
 		logger: c.Logger,
 	}, c

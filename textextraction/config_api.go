@@ -53,6 +53,8 @@ type QwenTextAPIConfig struct {
 	MinPixels    int     `json:"min_pixels,omitzero"`
 	MaxPixels    int     `json:"max_pixels,omitzero"`
 	SystemPrompt string  `json:"system_prompt,omitzero"`
+	// ReadBlankPages is that of [QwenTextPyTorchConfig].
+	ReadBlankPages bool `json:"read_blank_pages,omitzero"`
 	// HTTPClient does the calls. Nil means http.DefaultClient.
 	HTTPClient *http.Client `json:"-"`
 	// Logger is told what is done. Nil means nobody.
@@ -105,7 +107,7 @@ func (c QwenTextAPIConfig) shared() QwenTextPyTorchConfig {
 	return QwenTextPyTorchConfig{
 		Model: model, Preset: c.Preset, CustomPreset: c.CustomPreset, MaxNewTokens: c.MaxTokens,
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
-		SystemPrompt: c.SystemPrompt, BatchSize: c.MaxConcurrency, Logger: c.Logger,
+		SystemPrompt: c.SystemPrompt, ReadBlankPages: c.ReadBlankPages, BatchSize: c.MaxConcurrency, Logger: c.Logger,
 	}
 }
 

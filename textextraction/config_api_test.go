@@ -105,7 +105,8 @@ func (s *chatServer) last() chatRequest {
 func TestAPIConfigReads(t *testing.T) {
 	s := newChatServer(t)
 	x, err := NewQwenTextExtractor(t.Context(), QwenTextAPIConfig{
-		Model: "Qwen/Qwen3-VL-8B-Instruct", APIBase: s.URL + "/v1", APIKey: "secret", ExtraHeaders: map[string]string{"x-title": "pages"}, SystemPrompt: "be exact",
+		ReadBlankPages: true,
+		Model:          "Qwen/Qwen3-VL-8B-Instruct", APIBase: s.URL + "/v1", APIKey: "secret", ExtraHeaders: map[string]string{"x-title": "pages"}, SystemPrompt: "be exact",
 	})
 	require.NoError(t, err)
 	page := image.NewGray(image.Rect(0, 0, 2550, 3300))
@@ -138,7 +139,7 @@ func TestAPIConfigReads(t *testing.T) {
 // Pages are asked for together, and no more of them than was said.
 func TestAPIConfigBatch(t *testing.T) {
 	s := newChatServer(t)
-	x, err := NewQwenTextExtractor(t.Context(), QwenTextAPIConfig{Model: "m", APIBase: s.URL, MaxConcurrency: 3, CustomPreset: &Preset{
+	x, err := NewQwenTextExtractor(t.Context(), QwenTextAPIConfig{ReadBlankPages: true, Model: "m", APIBase: s.URL, MaxConcurrency: 3, CustomPreset: &Preset{
 		Name: "mine", Prompts: Prompts{Markdown: "read"}, TextFirst: true, CheckpointBounds: true,
 	}})
 	require.NoError(t, err)
@@ -202,6 +203,7 @@ func TestAPIProviders(t *testing.T) {
 	t.Setenv("OPENROUTER_API_KEY", "router's")
 	t.Setenv("OPENAI_API_KEY", "openai's")
 	read := func(c QwenTextAPIConfig) chatRequest {
+		c.ReadBlankPages = true
 		x, err := NewQwenTextExtractor(t.Context(), c)
 		require.NoError(t, err)
 		_, err = x.Extract(t.Context(), image.NewGray(image.Rect(0, 0, 64, 64)), HTML)
@@ -242,13 +244,13 @@ func TestAPIConfigErrors(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(answer))
 	defer s.Close()
 	page := image.NewGray(image.Rect(0, 0, 64, 64))
-	x, err := NewQwenTextExtractor(t.Context(), QwenTextAPIConfig{Model: "m", APIBase: s.URL, APIKey: "wrong"})
+	x, err := NewQwenTextExtractor(t.Context(), QwenTextAPIConfig{ReadBlankPages: true, Model: "m", APIBase: s.URL, APIKey: "wrong"})
 	require.NoError(t, err)
 	_, err = x.Extract(t.Context(), page, Markdown)
 	require.ErrorContains(t, err, "401 Unauthorized: no such key: check the API key")
 	require.NoError(t, x.Close())
 
-	x, err = NewQwenTextExtractor(t.Context(), QwenTextAPIConfig{Model: "m", APIBase: s.URL})
+	x, err = NewQwenTextExtractor(t.Context(), QwenTextAPIConfig{ReadBlankPages: true, Model: "m", APIBase: s.URL})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {

@@ -68,6 +68,9 @@ type QwenTextVLLMConfig struct {
 	MaxContinuations int `json:"max_continuations,omitzero"`
 	// Repetition says what becomes of answers that run into loops. The zero value takes them back and lets them go on.
 	Repetition Repetition `json:"repetition,omitzero"`
+	// ReadBlankPages and DetectOrientation are those of [QwenTextPyTorchConfig].
+	ReadBlankPages    bool `json:"read_blank_pages,omitzero"`
+	DetectOrientation bool `json:"detect_orientation,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
@@ -98,7 +101,9 @@ func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 		Model: c.Model, Revision: c.Revision, Device: c.Device, TorchDtype: c.TorchDtype, Quantization: c.Quantization,
 		Devices: c.Devices, DeviceIDs: c.DeviceIDs, CacheDir: c.DownloadDir, Preset: c.Preset, CustomPreset: c.CustomPreset, MaxNewTokens: c.MaxTokens,
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
-		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
+		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations,
+		ReadBlankPages: c.ReadBlankPages, DetectOrientation: c.DetectOrientation,
+		BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"image"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/omnidocs/omnidocs/backend"
@@ -98,6 +99,7 @@ func (x *QwenTextExtractor) ExtractWith(ctx context.Context, img image.Image, op
 type page struct {
 	img     image.Image
 	opts    Options // with nothing left open
+	turn    int     // of the image in the request against img, clockwise
 	request backend.Request
 	result  *ExtractResult
 	err     error
@@ -112,6 +114,12 @@ func (x *QwenTextExtractor) request(ctx context.Context, img image.Image, opts O
 	if err := checkImage(img); err != nil {
 		return backend.Request{}, Options{}, err
 	}
+	r, err := x.requestFor(ctx, img, opts)
+	return r, opts, err
+}
+
+// requestFor is request for options with nothing left open.
+func (x *QwenTextExtractor) requestFor(ctx context.Context, img image.Image, opts Options) (backend.Request, error) {
 	r := backend.Request{
 		Image:            img,
 		Prompt:           opts.Prompt,
@@ -125,28 +133,37 @@ func (x *QwenTextExtractor) request(ctx context.Context, img image.Image, opts O
 		Progress:         opts.TokenProgress,
 	}
 	if err := x.settings.preset.request(ctx, &r, opts.MinPixels > 0 || opts.MaxPixels > 0); err != nil {
-		return backend.Request{}, Options{}, err
+		return backend.Request{}, err
 	}
-	return r, opts, nil
+	return r, nil
 }
 
 // read reads the pages that have no error yet, together, and calls done as each of them ends. Afterwards every page has
 // a result or an error.
 func (x *QwenTextExtractor) read(ctx context.Context, pages []*page, done func()) {
 	var todo []*page
-	var requests []backend.Request
 	for _, p := range pages {
 		if p.err == nil {
 			todo = append(todo, p)
-			requests = append(requests, p.request)
 		}
 	}
 	if len(todo) == 0 {
 		return
 	}
 	callCtx, end, err := x.begin(ctx)
+	var requests []backend.Request
 	if err == nil {
 		defer end()
+		todo = slices.DeleteFunc(todo, func(p *page) bool {
+			if x.look(ctx, callCtx, p); p.result == nil && p.err == nil {
+				requests = append(requests, p.request)
+				return false
+			}
+			done()
+			return true
+		})
+	}
+	if err == nil && len(todo) > 0 {
 		err = x.engine.Generate(callCtx, requests, func(i int, out backend.Output, err error) {
 			if p := todo[i]; p.result == nil && p.err == nil {
 				x.finish(ctx, p, out, err)
@@ -178,10 +195,11 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	info := x.engine.Info()
 	width, height := p.img.Bounds().Dx(), p.img.Bounds().Dy()
 	r := x.settings.preset.readAnswer(out.Text, p.opts.Format, Sizes{
-		Width: width, Height: height, ModelWidth: out.ImageWidth, ModelHeight: out.ImageHeight,
+		Width: width, Height: height, ModelWidth: out.ImageWidth, ModelHeight: out.ImageHeight, Turn: p.turn,
 	})
+	r.Turn = p.turn
 	r.ModelName, r.Revision = info.Model, info.Revision
-	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop
+	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop && out.Finish != FinishBlank
 	r.Recoveries, r.Continuations = out.Recoveries, out.Continuations
 	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, max(len(out.Tokens), out.CompletionTokens)
 	r.score(out.Offsets, out.LogProbs)

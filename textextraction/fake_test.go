@@ -91,6 +91,7 @@ func fake(t *testing.T, cfg QwenTextPyTorchConfig, answers ...answer) (*QwenText
 	for n, a := range answers {
 		f.answers[color.Gray{Y: uint8(n)}] = a
 	}
+	cfg.ReadBlankPages = true // the pages are of one color
 	s, err := cfg.check()
 	require.NoError(t, err)
 	return newExtractor(f, s), f

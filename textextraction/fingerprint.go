@@ -43,9 +43,13 @@ func (x *QwenTextExtractor) Fingerprint(ctx context.Context, opts Options) (stri
 		Sampling         Sampling   `json:"sampling"`
 		MaxContinuations int        `json:"max_continuations,omitzero"`
 		Repetition       Repetition `json:"repetition,omitzero"`
+
+		ReadBlankPages    bool `json:"read_blank_pages,omitzero"`
+		DetectOrientation bool `json:"detect_orientation,omitzero"`
 	}{
 		info.Model, revision, info.DType, x.settings.preset, opts.Format, opts.Prompt, opts.SystemPrompt,
 		opts.MaxNewTokens, opts.MinPixels, opts.MaxPixels, opts.Sampling, opts.MaxContinuations, opts.Repetition,
+		opts.ReadBlankPages, opts.DetectOrientation,
 	})
 	return string(line), err
 }

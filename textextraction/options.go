@@ -55,6 +55,11 @@ type Options struct {
 	Sampling Sampling
 	// Repetition says what becomes of loops. The zero value means the config's.
 	Repetition Repetition
+	// ReadBlankPages asks the model even of a page with nothing on it; true here or in the config means so. See [FinishBlank].
+	ReadBlankPages bool
+	// DetectOrientation finds out which way up the page is before it is read; true here or in the config means so. See
+	// QwenTextPyTorchConfig.DetectOrientation.
+	DetectOrientation bool
 }
 
 // settings are a config's part in every call: the values that zero fields of Options stand for.
@@ -98,6 +103,8 @@ func (s settings) resolve(o Options) (Options, error) {
 	if o.Repetition == (Repetition{}) {
 		o.Repetition = s.options.Repetition
 	}
+	o.ReadBlankPages = o.ReadBlankPages || s.options.ReadBlankPages
+	o.DetectOrientation = o.DetectOrientation || s.options.DetectOrientation
 	// Each bound may be fine by itself, and the call's still not fit the config's.
 	var f faults
 	checkPixels(&f, o.MinPixels, o.MaxPixels)

@@ -24,6 +24,11 @@ const (
 	// FinishRepetition means that the answer ran into a loop that it could not be brought out of, see [Repetition]: the text is what
 	// came before.
 	FinishRepetition = backend.FinishRepetition
+	// FinishBlank means that the page has nothing on it, and that the model was not asked: there is no text. What counts as nothing is
+	// noise, dust, slow changes of light, and the dark edges of a scan, on paper of any color. A small line or a page number is
+	// something, as are 10 pixels of a page that is averaged down to 1.5 megapixels, in marks of 8 and more, that differ from the paper
+	// around them by 3.5 standard deviations of its noise and by 8 of 255 steps.
+	FinishBlank FinishReason = "blank"
 	// FinishCanceled means that the context ended; the text is what there was by then.
 	FinishCanceled = backend.FinishCanceled
 )
@@ -44,6 +49,9 @@ type ExtractResult struct {
 	// ImageWidth and ImageHeight are the size of the source image in pixels.
 	ImageWidth  int `json:"image_width,omitzero"`
 	ImageHeight int `json:"image_height,omitzero"`
+	// Turn is how far the source image was turned clockwise to be read, in degrees, where its orientation was detected: 0, 90, 180 or
+	// 270. ImageWidth, ImageHeight and the boxes of elements are those of the image as it came.
+	Turn int `json:"turn,omitzero"`
 	// ModelName is the id or folder of the model. (Python has "Qwen3-VL (QwenTextPyTorchConfig)" here.)
 	ModelName string `json:"model_name,omitzero"`
 	// Revision is the model's revision, where one is known.

@@ -32,6 +32,9 @@ type Run struct {
 	MaxPixels        int        `json:"max_pixels,omitzero"`
 	Sampling         Sampling   `json:"sampling"`
 	Repetition       Repetition `json:"repetition,omitzero"`
+	// ReadBlankPages and DetectOrientation are those of the options.
+	ReadBlankPages    bool `json:"read_blank_pages,omitzero"`
+	DetectOrientation bool `json:"detect_orientation,omitzero"`
 }
 
 // run says what a page is read with.
@@ -41,6 +44,7 @@ func (s settings) run(info backend.Info, o Options) *Run {
 		Library: v.library, GoVersion: v.toolchain, SpecHash: info.SpecHash, DeviceDescription: info.Description,
 		Prompt: o.Prompt, SystemPrompt: o.SystemPrompt, MaxNewTokens: o.MaxNewTokens, MaxContinuations: o.MaxContinuations,
 		MinPixels: o.MinPixels, MaxPixels: o.MaxPixels, Sampling: o.Sampling, Repetition: o.Repetition,
+		ReadBlankPages: o.ReadBlankPages, DetectOrientation: o.DetectOrientation,
 	}
 	if s.preset != nil {
 		r.Preset = s.preset.Name
@@ -53,6 +57,7 @@ func (r Run) Options(format Format) Options {
 	return Options{
 		Format: format, Prompt: r.Prompt, SystemPrompt: r.SystemPrompt, MaxNewTokens: r.MaxNewTokens, MaxContinuations: r.MaxContinuations,
 		MinPixels: r.MinPixels, MaxPixels: r.MaxPixels, Sampling: r.Sampling, Repetition: r.Repetition,
+		ReadBlankPages: r.ReadBlankPages, DetectOrientation: r.DetectOrientation,
 	}
 }
 

@@ -113,7 +113,7 @@ type deltas struct {
 }
 
 func newDeltas(preset *Preset, format Format, raw bool) *deltas {
-	if raw || preset != nil && parsers[preset.Parser].read != nil {
+	if raw || preset != nil && preset.Parser != ParserClean {
 		return &deltas{}
 	}
 	return &deltas{cleaner: &cleaner{format: format}}
