@@ -37,6 +37,7 @@ func (e *recorder) Close() error       { return nil }
 
 func record(t *testing.T, cfg QwenTextPyTorchConfig, answer string) (*QwenTextExtractor, *recorder) {
 	t.Helper()
+	cfg.ReadBlankPages = true // the pages are of one color
 	s, err := cfg.check()
 	require.NoError(t, err)
 	e := &recorder{answer: answer}

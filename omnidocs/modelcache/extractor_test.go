@@ -43,7 +43,7 @@ func TestExtractor(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, c.Info().NumEntries)
 	page := image.NewGray(image.Rect(0, 0, 64, 64))
-	opts := textextraction.Options{MaxNewTokens: 8}
+	opts := textextraction.Options{MaxNewTokens: 8, ReadBlankPages: true}
 	a, err := first.ExtractWith(t.Context(), page, opts)
 	require.NoError(t, err)
 	b, err := second.ExtractWith(t.Context(), page, opts)

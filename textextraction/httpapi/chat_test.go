@@ -92,7 +92,7 @@ func TestChatRefuses(t *testing.T) {
 // Our own client reads with our own server what the server's extractor reads.
 func TestChatWithOurClient(t *testing.T) {
 	at := serve(t, &fake{}, httpapi.Options{Tokens: []string{"secret"}})
-	x, err := textextraction.NewQwenTextExtractor(t.Context(), textextraction.QwenTextAPIConfig{Model: "any", APIBase: at + "/v1", APIKey: "secret"})
+	x, err := textextraction.NewQwenTextExtractor(t.Context(), textextraction.QwenTextAPIConfig{Model: "any", APIBase: at + "/v1", APIKey: "secret", ReadBlankPages: true})
 	require.NoError(t, err)
 	defer x.Close()
 	page, err := textextraction.DecodeImage(t.Context(), strings.NewReader(string(pagePNG(t, 64))))
