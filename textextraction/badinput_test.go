@@ -25,7 +25,9 @@ func TestBadPages(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, ex.Close()) }()
 	var thin bytes.Buffer
-	require.NoError(t, png.Encode(&thin, image.NewGray(image.Rect(0, 0, 1, 4000))))
+	line := image.NewGray(image.Rect(0, 0, 1, 4000))
+	copy(line.Pix[2000:], bytes.Repeat([]byte{200}, 500)) // not blank
+	require.NoError(t, png.Encode(&thin, line))
 	var whole bytes.Buffer
 	require.NoError(t, png.Encode(&whole, image.NewGray(image.Rect(0, 0, 64, 64))))
 	for name, test := range map[string]struct {

@@ -14,13 +14,13 @@ func TestFingerprint(t *testing.T) {
 	base, err := x.Fingerprint(t.Context(), Options{})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"model":"omnidocs/fake","revision":"abc","dtype":"float32","format":"markdown","prompt":"qwenvl markdown",
-		"max_new_tokens":300,"sampling":{"temperature":0,"seed":7}}`, base)
+		"max_new_tokens":300,"sampling":{"temperature":0,"seed":7},"read_blank_pages":true}`, base)
 	same, err := x.Fingerprint(t.Context(), Options{Prompt: "qwenvl markdown", MaxNewTokens: 300, TokenProgress: func(int) {}})
 	require.NoError(t, err)
 	require.Equal(t, base, same, "what the options come to counts, not how they are said")
 	for _, opts := range []Options{
 		{Format: HTML}, {Prompt: "x"}, {SystemPrompt: "x"}, {MaxNewTokens: 2}, {MinPixels: 100}, {MaxPixels: 100},
-		{Sampling: Sampling{Temperature: 1}}, {Repetition: Repetition{Off: true}}, {MaxContinuations: 1},
+		{Sampling: Sampling{Temperature: 1}}, {Repetition: Repetition{Off: true}}, {MaxContinuations: 1}, {DetectOrientation: true},
 	} {
 		other, err := x.Fingerprint(t.Context(), opts)
 		require.NoError(t, err)

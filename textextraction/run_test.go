@@ -18,7 +18,7 @@ func TestRun(t *testing.T) {
 	require.Equal(t, &Run{
 		Library: version().library, GoVersion: version().toolchain, Preset: "rolmocr", Prompt: mustPreset("rolmocr").Prompts.Markdown,
 		SystemPrompt: "s", MaxNewTokens: 300, MaxContinuations: 2, MaxPixels: 4096, Sampling: Sampling{Temperature: 0.2, Seed: 9},
-		Repetition: Repetition{MaxRewinds: 2},
+		Repetition: Repetition{MaxRewinds: 2}, ReadBlankPages: true,
 	}, first.Run)
 	require.NotEmpty(t, version().toolchain)
 	data, err := json.Marshal(first.Run)
@@ -53,7 +53,7 @@ func TestDeterminism(t *testing.T) {
 	for name, sampling := range map[string]Sampling{"greedy": {}, "drawn": {Temperature: 0.8, TopP: 0.9, Seed: 5}} {
 		t.Run(name, func(t *testing.T) {
 			read := func(batch int) (all []*ExtractResult) {
-				x, err := NewQwenTextExtractor(t.Context(), QwenTextPyTorchConfig{Model: golden, Device: "go", BatchSize: batch})
+				x, err := NewQwenTextExtractor(t.Context(), QwenTextPyTorchConfig{Model: golden, Device: "go", BatchSize: batch, ReadBlankPages: true})
 				require.NoError(t, err)
 				defer func() { require.NoError(t, x.Close()) }()
 				for r, err := range x.Batch(t.Context(), Images(pictures(3)...), BatchOptions{Options: Options{MaxNewTokens: 40, Sampling: sampling}}) {

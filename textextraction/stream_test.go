@@ -153,6 +153,7 @@ func (e *teller) Close() error       { return nil }
 func TestStream(t *testing.T) {
 	const raw = `<div data-bbox="1 2 3 4"><p>one two three</p></div>` + "\n" + `<div data-bbox="5 6 7 8" data-label="Text"><p>four</p></div>`
 	for _, cfg := range []QwenTextPyTorchConfig{{}, {Preset: "chandra2"}} {
+		cfg.ReadBlankPages = true // the page is of one color
 		s, err := cfg.check()
 		require.NoError(t, err)
 		x := newExtractor(&teller{answer: raw}, s)
@@ -190,7 +191,7 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamEnds(t *testing.T) {
-	s, err := QwenTextPyTorchConfig{}.check()
+	s, err := QwenTextPyTorchConfig{ReadBlankPages: true}.check()
 	require.NoError(t, err)
 	// The consumer leaves: the page is ended, or the test hangs.
 	x := newExtractor(&teller{answer: "one two three four", wait: true}, s)
