@@ -90,4 +90,3 @@ func benchmarkStep(b *testing.B, m *qwen.Model, limit int, lengths []int) {
 		}
 	}
 }
-
