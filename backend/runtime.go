@@ -25,6 +25,7 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.Traits.SwapRows = 64
 		r.Traits.HalfAccumulator = true
 		r.Traits.HalfAttention, r.Traits.Int8Dot = true, true
+		r.HalfCache = true
 	default:
 		r.StripeLimit, r.StripeRows = 1<<14, 1<<13 // a call costs more than memory does
 		r.Traits.HalfAttention, r.Traits.Flash, r.Traits.HalfInt8 = true, true, true

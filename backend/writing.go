@@ -139,6 +139,6 @@ func (s *scheduler) token(ctx context.Context) error {
 		}
 	}
 	s.stats.step(s.count(), tokens, took)
-	s.stats.cached(used, s.cache.Slots()*s.cache.Capacity())
+	s.stats.cached(used, s.cache.Room())
 	return nil
 }

@@ -16,13 +16,13 @@ var ErrContextLength = errors.New("the context is too long")
 // the longest of them, so that a token costs what the sequences need and not what they might. A cache belongs to one
 // goroutine.
 //
-// Where host and device share memory the host copies a token's new rows into the cache itself, which costs nothing; else
-// the programs write them and return the cache, in place where the backend can.
+// Where host and device share memory the host copies a token's new rows into the cache itself, which costs nothing, and each
+// slot has a capacity of its own; else the programs write them and return the cache, in place where the backend can.
 type Cache struct {
 	m        *Model
 	slots    int
 	limit    int // of the capacity
-	capacity int
+	capacity int // of all slots; where the host writes the rows, see layerCache
 	layers   []layerCache
 	length   []int32 // tokens in each slot
 	next     []int32 // position of each slot's next token
@@ -31,26 +31,54 @@ type Cache struct {
 	sequences int // that have begun
 }
 
-// layerCache is what one layer keeps: keys and values, [slots, kvHeads, capacity, headDim], with the host's view of them where
-// shared; or a history [slots, kernel-1, channels] and a state [slots, valueHeads, keyDim, valueDim], which have one size.
+// layerCache is what one layer keeps: keys and values, [slots, kvHeads, capacity, headDim], or those of each slot apart where the host
+// writes them; or a history [slots, kernel-1, channels] and a state [slots, valueHeads, keyDim, valueDim], which have one size.
 type layerCache struct {
 	kept [2]compute.Buffer
-	host [2][]float32
+	rows []hostRows // by slot
 }
 
 // NewCache makes a cache with a number of slots, each for at most limit tokens. It takes no memory until it is used.
 func (m *Model) NewCache(slots, limit int) *Cache {
-	return &Cache{
+	c := &Cache{
 		m: m, slots: slots, limit: min(limit, m.Spec.Text.MaxPositions), layers: make([]layerCache, m.Spec.Text.Layers),
 		length: make([]int32, slots), next: make([]int32, slots), past: make([]past, slots),
 	}
+	for i := range c.layers {
+		c.layers[i].rows = make([]hostRows, slots)
+	}
+	return c
 }
 
 // Slots counts the slots.
 func (c *Cache) Slots() int { return c.slots }
 
-// Capacity is the number of tokens that a slot has room for now.
-func (c *Cache) Capacity() int { return c.capacity }
+// Capacity is the number of tokens that a slot has room for now; where slots differ, the largest.
+func (c *Cache) Capacity() int {
+	capacity := c.capacity
+	for slot := range c.slots {
+		capacity = max(capacity, c.capacityOf(slot))
+	}
+	return capacity
+}
+
+// Room is the number of tokens that all slots together have room for now.
+func (c *Cache) Room() int {
+	n := 0
+	for slot := range c.slots {
+		n += c.capacityOf(slot)
+	}
+	return n
+}
+
+// capacityOf is the number of tokens that a slot has room for.
+func (c *Cache) capacityOf(slot int) int {
+	capacity := c.capacity
+	for _, l := range c.layers { // all with attention have the same
+		capacity = max(capacity, l.rows[slot].capacity)
+	}
+	return capacity
+}
 
 // Length counts the tokens in a slot.
 func (c *Cache) Length(slot int) int { return int(c.length[slot]) }
@@ -63,7 +91,11 @@ func (c *Cache) Bytes() int64 {
 	p := c.m.Planner()
 	var n int64
 	for _, l := range c.layers {
-		for _, b := range l.kept {
+		all := l.kept[:]
+		for _, rows := range l.rows {
+			all = append(all, rows.kept[:]...)
+		}
+		for _, b := range all {
 			if b == nil {
 				continue
 			}
@@ -76,7 +108,12 @@ func (c *Cache) Bytes() int64 {
 }
 
 // Clear empties a slot.
-func (c *Cache) Clear(slot int) { c.begin(slot, 0, 0) }
+func (c *Cache) Clear(slot int) {
+	for i := range c.layers {
+		_ = c.layers[i].rows[slot].free() // they are gone either way
+	}
+	c.begin(slot, 0, 0)
+}
 
 // begin says that a slot has a new sequence.
 func (c *Cache) begin(slot int, length, next int32) {
@@ -96,7 +133,10 @@ func (c *Cache) Close() error {
 
 func (l *layerCache) free() error {
 	err := buffers(l.kept[:]).free()
-	*l = layerCache{}
+	for i := range l.rows {
+		err = errors.Join(err, l.rows[i].free())
+	}
+	l.kept = [2]compute.Buffer{}
 	return err
 }
 
@@ -107,6 +147,9 @@ const capacityStep = 256
 func (c *Cache) reserve(ctx context.Context, slot, tokens int) error {
 	if tokens > c.limit {
 		return c.tooLong(slot, tokens)
+	}
+	if c.m.runtime.HostCache {
+		return c.reserveHost(ctx, slot, tokens)
 	}
 	return c.room(ctx, tokens)
 }
@@ -147,7 +190,7 @@ func roundCapacity(tokens int) int {
 
 // cacheType is the type of a cache's keys and values.
 func (m *Model) cacheType() dtypes.DType {
-	if m.runtime.HalfCache && !m.runtime.HostCache && m.runtime.Traits.HalfAttention {
+	if m.runtime.HalfCache && m.runtime.Traits.HalfAttention {
 		return dtypes.BFloat16
 	}
 	return dtypes.Float32
@@ -161,22 +204,29 @@ func (c *Cache) grow(ctx context.Context, layer, capacity int) error {
 	}
 	fresh, err := c.fitLayer(ctx, layer, same, capacity)
 	if err != nil {
-		return errors.Join(err, fresh.free())
+		return errors.Join(err, buffers(fresh[:]).free())
 	}
-	old := c.layers[layer]
-	c.layers[layer] = fresh
-	return old.free()
+	old := c.layers[layer].kept
+	c.layers[layer].kept = fresh
+	return buffers(old[:]).free()
 }
 
 // Take puts a prompt into a slot and frees what it took of it.
 func (c *Cache) Take(ctx context.Context, slot int, p *Prompted) error {
-	if err := c.reserve(ctx, slot, p.length); err != nil {
+	err := error(nil)
+	switch {
+	case p.length > c.limit:
+		err = c.tooLong(slot, p.length)
+	case !c.m.runtime.HostCache: // which takes room with each layer
+		err = c.reserve(ctx, slot, p.length)
+	}
+	if err != nil {
 		return fmt.Errorf("qwen: cache: %w", err)
 	}
 	for layer := range p.left {
 		left := p.left[layer]
 		p.left[layer] = nil
-		if err := c.store(ctx, layer, slot, left, p.rows); err != nil {
+		if err := errors.Join(c.store(ctx, layer, slot, left, p), buffers(left).free()); err != nil {
 			return fmt.Errorf("qwen: cache: %w", err)
 		}
 	}
@@ -184,36 +234,27 @@ func (c *Cache) Take(ctx context.Context, slot int, p *Prompted) error {
 	return nil
 }
 
-// store puts what a layer keeps of a prompt, of which it frees the buffers, into a slot: keys and values [kvHeads, rows,
-// headDim], or history and state.
-func (c *Cache) store(ctx context.Context, layer, slot int, left []compute.Buffer, rows int) (err error) {
-	defer func() { err = errors.Join(err, buffers(left).free()) }()
-	l := &c.layers[layer]
+// store puts what a layer keeps of a prompt into a slot: keys and values [kvHeads, rows, headDim], or history and state.
+func (c *Cache) store(ctx context.Context, layer, slot int, left []compute.Buffer, p *Prompted) error {
+	linear := c.m.Spec.Text.LinearAt(layer)
+	switch {
+	case linear:
+		if err := c.makeStates(layer); err != nil {
+			return err
+		}
+	case c.m.runtime.HostCache:
+		return c.storeHost(ctx, layer, slot, left, p.rows, p.length)
+	}
 	for i, fresh := range left {
-		switch {
-		case c.m.Spec.Text.LinearAt(layer):
+		var err error
+		if linear {
 			err = c.putState(ctx, layer, i, slot, fresh)
-		case c.m.runtime.HostCache:
-			err = c.storeHost(l.host[i], slot, fresh, rows)
-		default:
-			err = c.storeDevice(ctx, &l.kept[i], slot, fresh, rows)
+		} else {
+			err = c.storeDevice(ctx, &c.layers[layer].kept[i], slot, fresh, p.rows)
 		}
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (c *Cache) storeHost(cache []float32, slot int, fresh compute.Buffer, rows int) error {
-	from, err := hostView(fresh)
-	if err != nil {
-		return err
-	}
-	t := c.m.local.Text
-	n := min(rows, c.capacity)
-	for head := range t.KVHeads {
-		copy(cache[(slot*t.KVHeads+head)*c.capacity*t.HeadDim:], from[head*rows*t.HeadDim:][:n*t.HeadDim])
 	}
 	return nil
 }
@@ -235,40 +276,4 @@ func (c *Cache) storeDevice(ctx context.Context, cache *compute.Buffer, slot int
 	}
 	*cache = out[0]
 	return nil
-}
-
-// append writes the new rows [slots, kvHeads, headDim] of a step behind each slot's sequence, on the host.
-func (c *Cache) append(layer int, k, v compute.Buffer) error {
-	keys, err := hostView(k)
-	if err != nil {
-		return err
-	}
-	values, err := hostView(v)
-	if err != nil {
-		return err
-	}
-	t := c.m.local.Text
-	l := &c.layers[layer]
-	for slot := range c.slots {
-		for head := range t.KVHeads {
-			from := (slot*t.KVHeads + head) * t.HeadDim
-			to := ((slot*t.KVHeads+head)*c.capacity + int(c.length[slot])) * t.HeadDim
-			copy(l.host[0][to:][:t.HeadDim], keys[from:])
-			copy(l.host[1][to:][:t.HeadDim], values[from:])
-		}
-	}
-	return nil
-}
-
-// hostView is a float32 buffer as the host sees it, without a copy.
-func hostView(b compute.Buffer) ([]float32, error) {
-	data, err := b.Data()
-	if err != nil {
-		return nil, err
-	}
-	flat, ok := data.([]float32)
-	if !ok {
-		return nil, fmt.Errorf("a float32 buffer is seen as %T", data)
-	}
-	return flat, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -14,14 +15,18 @@ import (
 )
 
 // Fit gives the cache as many slots as from has entries, and no more capacity than what is in them needs: the sequence of the
-// old slot from[i] goes to slot i, and slot i is empty where from[i] is negative. A token costs by the number of slots and their
-// capacity, so this is for when sequences have come or gone. It copies what it keeps, one layer at a time.
+// old slot from[i] goes to slot i, and slot i is empty where from[i] is negative. No two slots get one sequence. A token costs by
+// the number of slots and their capacity, so this is for when sequences have come or gone. It copies what it keeps, one layer at
+// a time, but for rows that the host writes, which are only handed on.
 func (c *Cache) Fit(ctx context.Context, from []int) error {
 	fresh := &Cache{length: make([]int32, len(from)), next: make([]int32, len(from)), past: make([]past, len(from))}
 	longest := 0
 	for i, old := range from {
 		if old >= c.slots {
 			return fmt.Errorf("qwen: cache: slot %d of %d", old, c.slots)
+		}
+		if old >= 0 && slices.Contains(from[:i], old) {
+			return fmt.Errorf("qwen: cache: slot %d for two slots", old)
 		}
 		if old >= 0 {
 			fresh.length[i], fresh.next[i], fresh.past[i] = c.length[old], c.next[old], c.past[old]
@@ -33,14 +38,16 @@ func (c *Cache) Fit(ctx context.Context, from []int) error {
 		capacity = roundCapacity(longest + 1)
 	}
 	for i := range c.layers {
-		var kept layerCache
+		kept := layerCache{rows: make([]hostRows, len(from))}
 		var err error
 		switch {
 		case capacity == 0: // nothing is kept
+		case c.m.runtime.HostCache && !c.m.Spec.Text.LinearAt(i):
+			kept = c.layers[i].move(from)
 		case c.m.Spec.Text.LinearAt(i):
-			kept, err = c.fitStates(ctx, i, from)
+			kept.kept, err = c.fitStates(ctx, i, from)
 		default:
-			kept, err = c.fitLayer(ctx, i, from, capacity)
+			kept.kept, err = c.fitLayer(ctx, i, from, capacity)
 		}
 		if err == nil {
 			err = c.layers[i].free()
@@ -50,24 +57,24 @@ func (c *Cache) Fit(ctx context.Context, from []int) error {
 		}
 		c.layers[i] = kept
 	}
+	if c.m.runtime.HostCache {
+		capacity = 0 // each slot has its own
+	}
 	c.slots, c.capacity = len(from), capacity
 	c.length, c.next, c.past = fresh.length, fresh.next, fresh.past
 	return nil
 }
 
 // fitLayer makes a layer's keys and values anew.
-func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity int) (kept layerCache, err error) {
+func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity int) (kept [2]compute.Buffer, err error) {
 	old := c.layers[layer]
-	for i := range kept.kept {
-		switch {
-		case c.m.runtime.HostCache:
-			kept.kept[i], kept.host[i], err = c.fitHost(old.host[i], from, capacity)
-		case old.kept[i] == nil:
+	for i := range kept {
+		if old.kept[i] == nil {
 			t := c.m.local.Text
-			kept.kept[i], err = c.m.zeros(ctx, shapes.Make(c.m.cacheType(), len(from), t.KVHeads, capacity, t.HeadDim))
-		default:
+			kept[i], err = c.m.zeros(ctx, shapes.Make(c.m.cacheType(), len(from), t.KVHeads, capacity, t.HeadDim))
+		} else {
 			name := fmt.Sprintf("fit %d %d %d %d", c.slots, len(from), c.capacity, capacity)
-			kept.kept[i], err = c.fitDevice(ctx, name, c.m.fitGraph(c.slots, len(from), c.capacity, capacity), old.kept[i], from)
+			kept[i], err = c.fitDevice(ctx, name, c.m.fitGraph(c.slots, len(from), c.capacity, capacity), old.kept[i], from)
 		}
 		if err != nil {
 			return kept, err
@@ -76,33 +83,11 @@ func (c *Cache) fitLayer(ctx context.Context, layer int, from []int, capacity in
 	return kept, nil
 }
 
-func (c *Cache) fitHost(old []float32, from []int, capacity int) (compute.Buffer, []float32, error) {
-	t := c.m.local.Text
-	buffer, flats, err := c.m.mesh.Shared(shapes.Make(dtypes.Float32, len(from), t.KVHeads, capacity, t.HeadDim))
-	if err != nil {
-		return nil, nil, err
-	}
-	seen, err := flatsOf[float32](flats)
-	if err != nil {
-		return nil, nil, errors.Join(err, buffer.Finalize())
-	}
-	rows := seen[0] // the host writes caches on one device only
-	// The rows behind a sequence are masked, but a mask times a NaN that was in the memory is a NaN.
-	clear(rows)
-	for slot, was := range from {
-		for head := 0; was >= 0 && head < t.KVHeads; head++ {
-			n := int(c.length[was]) * t.HeadDim
-			copy(rows[(slot*t.KVHeads+head)*capacity*t.HeadDim:][:n], old[(was*t.KVHeads+head)*c.capacity*t.HeadDim:])
-		}
-	}
-	return buffer, rows, nil
-}
-
 // fitStates makes a layer's histories and states anew.
-func (c *Cache) fitStates(ctx context.Context, layer int, from []int) (kept layerCache, err error) {
+func (c *Cache) fitStates(ctx context.Context, layer int, from []int) (kept [2]compute.Buffer, err error) {
 	for i, dims := range c.m.stateDims() {
 		name := fmt.Sprintf("fit %d %d %v", c.slots, len(from), dims)
-		kept.kept[i], err = c.fitDevice(ctx, name, c.m.fitStatesGraph(c.slots, len(from), dims), c.layers[layer].kept[i], from)
+		kept[i], err = c.fitDevice(ctx, name, c.m.fitStatesGraph(c.slots, len(from), dims), c.layers[layer].kept[i], from)
 		if err != nil {
 			return kept, err
 		}

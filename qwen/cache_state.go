@@ -39,11 +39,11 @@ func (c *Cache) makeStates(layer int) error {
 func (c *Cache) putState(ctx context.Context, layer, i, slot int, fresh compute.Buffer) (err error) {
 	all := &c.layers[layer].kept[i]
 	if c.m.runtime.HostCache {
-		from, err := hostView(fresh)
+		from, err := hostView[float32](fresh)
 		if err != nil {
 			return err
 		}
-		to, err := hostView(*all)
+		to, err := hostView[float32](*all)
 		if err != nil {
 			return err
 		}

@@ -39,8 +39,8 @@ type Runtime struct {
 	ExactShapes bool
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
-	// HalfCache keeps the keys and values of the cache in bfloat16 where the host does not write them and attention is in that type
-	// anyhow (Traits.HalfAttention): half the memory, and on GPUs, which read all of it a token, half the time.
+	// HalfCache keeps the keys and values of the cache in bfloat16 where attention is in that type anyhow (Traits.HalfAttention):
+	// half the memory, and, since all of it is read for a token, half the time.
 	HalfCache bool
 	// LoopTokens is how many tokens a slot [Model.Decode] writes in one call to the device, in a loop of the graph, where the
 	// host does not write the cache. 0 and 1 mean one, layer by layer. What a call has begun is not interrupted.

@@ -111,7 +111,8 @@ type CachePlan struct {
 	KeysAndValues int64 `json:"key_value_bytes"`
 	States        int64 `json:"state_bytes"`
 	Bytes         int64 `json:"bytes"`
-	// Growing is what it takes beside Bytes while it is made as large as that from a smaller one: a layer is in memory twice.
+	// Growing is what it takes beside Bytes while it is made as large as that from a smaller one: a layer is in memory twice, or, where the
+	// host writes it, a slot's part of one.
 	Growing int64 `json:"growing_bytes"`
 	// Stepping is what it takes to write a token into each slot.
 	Stepping int64 `json:"stepping_bytes"`
@@ -121,7 +122,12 @@ type CachePlan struct {
 func (p *Planner) Cache(slots, tokens int) CachePlan {
 	t := p.m.local.Text
 	c := CachePlan{Slots: slots, Tokens: tokens, Capacity: roundCapacity(max(1, tokens))}
-	layer := 2 * p.round(int64(slots*t.KVHeads*c.Capacity*t.HeadDim)*int64(p.m.cacheType().Size()))
+	together, apart := slots, 1 // how many slots share a buffer, and how many buffers there are
+	if p.m.runtime.HostCache {
+		together, apart = 1, slots
+	}
+	rows := 2 * p.round(int64(together*t.KVHeads*c.Capacity*t.HeadDim)*int64(p.m.cacheType().Size()))
+	layer := int64(apart) * rows
 	for i := range t.Layers {
 		if t.LinearAt(i) {
 			for _, dims := range t.Delta.stateDims() {
@@ -130,7 +136,7 @@ func (p *Planner) Cache(slots, tokens int) CachePlan {
 			continue
 		}
 		c.KeysAndValues += layer
-		c.Growing = layer
+		c.Growing = rows
 	}
 	c.Bytes = c.KeysAndValues + c.States
 	c.Stepping = p.stepping(slots, layer/2)

@@ -28,8 +28,10 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		if !on { // its row is computed all the same; it is kept at the start of the slot, where it does no harm
 			cache.Clear(slot)
 		}
-		if err := cache.reserve(ctx, slot, int(cache.length[slot])+1); err != nil {
-			return nil, err
+		if on || !m.runtime.HostCache {
+			if err := cache.reserve(ctx, slot, int(cache.length[slot])+1); err != nil {
+				return nil, err
+			}
 		}
 	}
 	var scratch buffers
@@ -47,8 +49,8 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 	if err != nil {
 		return nil, err
 	}
-	length, err := scratch.keep(m, cache.length, cache.slots)
-	if err != nil {
+	s := step{m: m, cache: cache, active: active, turn: []compute.Buffer{cos, sin}}
+	if s.length, err = s.lengths(&scratch); err != nil {
 		return nil, err
 	}
 	out, err := m.run(ctx, fmt.Sprintf("embed %d", cache.slots), m.embedGraph(cache.slots), []compute.Buffer{in}, groupEmbedding)
@@ -57,7 +59,7 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 	}
 	x := out[0]
 	for i := range t.Layers {
-		next, err := m.stepLayer(ctx, cache, i, x, []compute.Buffer{cos, sin, length}, active)
+		next, err := s.layer(ctx, i, x)
 		if err = errors.Join(err, x.Finalize()); err != nil {
 			return nil, errors.Join(err, buffers{next}.free())
 		}
@@ -72,11 +74,63 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 	return &Hidden{x, cache.slots}, nil
 }
 
-// stepLayer runs one layer on x [slots, hidden], which it leaves alone, and writes what it keeps into the cache.
-func (m *Model) stepLayer(ctx context.Context, cache *Cache, i int, x compute.Buffer, turn []compute.Buffer, active []bool) (_ compute.Buffer, err error) {
-	kind, layer := m.Spec.Text.kindAt(i), &cache.layers[i]
+// step is a token of each slot on its way through the layers.
+type step struct {
+	m      *Model
+	cache  *Cache
+	active []bool
+	turn   []compute.Buffer // cosines and sines of the positions
+	// length are the tokens in each slot: in one buffer, without the new one; or, where the host writes the cache, in one a slot,
+	// with it, nil where a slot is idle.
+	length []compute.Buffer
+	// idle stands for what an idle slot reads, where the host writes the cache.
+	idle compute.Buffer
+}
+
+// lengths puts the lengths on the device.
+func (s *step) lengths(scratch *buffers) (_ []compute.Buffer, err error) {
+	if !s.m.runtime.HostCache {
+		all, err := scratch.keep(s.m, s.cache.length, s.cache.slots)
+		return []compute.Buffer{all}, err
+	}
+	t := s.m.Spec.Text
+	all := make([]compute.Buffer, s.cache.slots)
+	for slot, on := range s.active {
+		switch {
+		case on:
+			all[slot], err = scratch.keep(s.m, []int32{s.cache.length[slot] + 1})
+		case s.idle == nil:
+			s.idle, err = scratch.keep(s.m, make([]float32, t.Heads*t.HeadDim), 1, t.Heads*t.HeadDim)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// layer runs one layer on x [slots, hidden], which it leaves alone, and writes what it keeps into the cache.
+func (s *step) layer(ctx context.Context, i int, x compute.Buffer) (compute.Buffer, error) {
+	kind := s.m.Spec.Text.kindAt(i)
+	run := s.whole
+	if s.m.runtime.HostCache && !kind.linear {
+		run = s.apart
+	}
+	out, err := run(ctx, i, x, kind)
+	if err != nil {
+		return nil, err
+	}
+	if kind.sparse {
+		return s.m.mix(ctx, i, out[0], out[1], out[2], s.cache.slots, s.active)
+	}
+	return out[0], nil
+}
+
+// whole runs a layer that is one program, and returns what feedForward does.
+func (s *step) whole(ctx context.Context, i int, x compute.Buffer, kind layerKind) ([]compute.Buffer, error) {
+	m, cache, layer := s.m, s.cache, &s.cache.layers[i]
 	name, build := fmt.Sprintf("step %d %d %v", cache.slots, cache.capacity, kind), m.stepGraph(cache.slots, cache.capacity, kind)
-	in := append([]compute.Buffer{x}, turn...)
+	in := append(append([]compute.Buffer{x}, s.turn...), s.length...)
 	if kind.linear {
 		name, build, in = fmt.Sprintf("step %d %v", cache.slots, kind), m.deltaStepGraph(cache.slots, kind), in[:1]
 	}
@@ -95,21 +149,44 @@ func (m *Model) stepLayer(ctx context.Context, cache *Cache, i int, x compute.Bu
 		}
 		return nil, err
 	}
-	left := [2]compute.Buffer(out[len(out)-2:])
-	switch {
-	case !m.runtime.HostCache:
-		layer.kept = left
-	case kind.linear:
+	if len(donate) == 0 {
 		err = buffers(layer.kept[:]).free()
-		layer.kept = left
-	default:
-		err = errors.Join(cache.append(i, left[0], left[1]), buffers(left[:]).free())
 	}
+	n := len(out) - 2
+	layer.kept = [2]compute.Buffer(out[n:])
 	if err != nil {
-		return nil, errors.Join(err, buffers(out[:len(out)-2]).free())
+		return nil, errors.Join(err, buffers(out[:n]).free())
 	}
-	if kind.sparse {
-		return m.mix(ctx, i, out[0], out[1], out[2], cache.slots, active)
+	return out[:n], nil
+}
+
+// apart runs a layer against rows that the host writes, and returns what feedForward does: one program for the slots together, one
+// for each slot against its own rows, one for the slots together again. What a slot reads does not depend on the others.
+func (s *step) apart(ctx context.Context, i int, x compute.Buffer, kind layerKind) (_ []compute.Buffer, err error) {
+	m, slots := s.m, s.cache.slots
+	in := append([]compute.Buffer{x}, s.turn...)
+	out, err := m.run(ctx, fmt.Sprintf("step project %d %v", slots, kind), m.stepProjectGraph(slots, kind), in, groupLayer(i))
+	if err != nil {
+		return nil, err
 	}
-	return out[0], nil
+	scratch := buffers(out)
+	defer func() { err = errors.Join(err, scratch.free()) }()
+	queries, gate, rows := out[:slots], out[slots:len(out)-2], out[len(out)-2:]
+	if err := s.cache.append(i, rows[0], rows[1], s.active); err != nil {
+		return nil, err
+	}
+	in = []compute.Buffer{x}
+	for slot, q := range queries {
+		if !s.active[slot] {
+			in = append(in, s.idle)
+			continue
+		}
+		at := s.cache.layers[i].rows[slot]
+		read, err := m.run(ctx, fmt.Sprintf("step read %d", at.capacity), m.stepReadGraph(at.capacity), []compute.Buffer{q, at.kept[0], at.kept[1], s.length[slot]})
+		if err != nil {
+			return nil, err
+		}
+		scratch, in = append(scratch, read[0]), append(in, read[0])
+	}
+	return m.run(ctx, fmt.Sprintf("step rest %d %v", slots, kind), m.stepRestGraph(slots, kind), append(in, gate...), groupLayer(i))
 }

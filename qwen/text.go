@@ -127,8 +127,8 @@ func (m *Model) attendGraph(rows, to, keys int, kind layerKind) func(b *program.
 }
 
 // stepGraph is one layer for one new token a slot: x [slots, hidden] against a cache [slots, kvHeads, capacity, headDim],
-// of which length (int32 [slots]) rows are real. It returns x as feedForward does and, where the host writes the cache, the
-// new keys and values [slots, kvHeads, headDim]; else the cache itself, with the new rows in it.
+// of which length (int32 [slots]) rows are real. It returns x as feedForward does and the cache itself, with the new rows in it.
+// Where the host writes the cache, see stepProjectGraph.
 func (m *Model) stepGraph(slots, capacity int, kind layerKind) func(b *program.Builder) []*Node {
 	t := m.local.Text
 	return func(b *program.Builder) []*Node {
@@ -139,11 +139,6 @@ func (m *Model) stepGraph(slots, capacity int, kind layerKind) func(b *program.B
 		keys := b.Input("keys", m.cacheType(), slots, t.KVHeads, capacity, t.HeadDim)
 		values := b.Input("values", m.cacheType(), slots, t.KVHeads, capacity, t.HeadDim)
 		p := m.declare(b, layerParams(t, kind))
-		if m.runtime.HostCache {
-			q, k, v, gate := m.project(p, x, cos, sin)
-			x = m.attended(p, x, nn.StepAttention(m.runtime.Traits, q, keys, values, k, v, length), gate)
-			return append(m.feedForward(p, x, kind), k, v)
-		}
 		x, keys, values = m.stepInPlace(b, p, x, cos, sin, length, keys, values)
 		out := m.feedForward(p, x, kind)
 		b.Alias(4, len(out))

@@ -116,38 +116,9 @@ func causalBias(g *Graph, from, n, keys int) *Node {
 	return Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked))
 }
 
-// StepAttention is the attention of one new token a sequence against its cache: q [batch, heads, dim], the cache's keys
-// and values [batch, kvHeads, capacity, dim] of which the first length[b] are real (int32 [batch]), and the new token's
-// own key and value [batch, kvHeads, dim], which need not be in the cache. It returns [batch, heads·dim].
-func StepAttention(t Traits, q, keys, values, newKey, newValue, length *Node) *Node {
-	g := q.Graph()
-	batch, heads, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
-	kv, capacity := keys.Shape().Dim(1), keys.Shape().Dim(2)
-	keys, values = ConvertDType(keys, dtypes.Float32), ConvertDType(values, dtypes.Float32)
-	q = Reshape(MulScalar(q, 1/math.Sqrt(float64(dim))), batch, kv, heads/kv, dim)
-	var scores *Node // [batch, kv, heads/kv, capacity]
-	if t.MulReduce {
-		scores = ReduceSum(Mul(ExpandAxes(q, 3), ExpandAxes(keys, 2)), -1)
-	} else {
-		scores = Einsum("bkgd,bktd->bkgt", q, keys)
-	}
-	seen := LessThan(Iota(g, shapes.Make(dtypes.Int32, batch, 1, 1, capacity), 3), Reshape(length, batch, 1, 1, 1))
-	scores = Add(scores, Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked)))
-	own := ReduceAndKeep(Mul(q, ExpandAxes(newKey, 2)), ReduceSum, -1) // [batch, kv, heads/kv, 1]
-	top := Max(ReduceAndKeep(scores, ReduceMax, -1), own)
-	e, eOwn := Exp(Sub(scores, top)), Exp(Sub(own, top))
-	sum := Add(ReduceAndKeep(e, ReduceSum, -1), eOwn)
-	var out *Node // [batch, kv, heads/kv, dim]
-	if t.MulReduce {
-		out = ReduceSum(Mul(ExpandAxes(e, 4), ExpandAxes(values, 2)), 3)
-	} else {
-		out = Einsum("bkgt,bktd->bkgd", e, values)
-	}
-	out = Div(Add(out, Mul(eOwn, ExpandAxes(newValue, 2))), sum)
-	return Reshape(out, batch, heads*dim)
-}
-
-// CachedAttention is [StepAttention] against a cache in which the new token's key and value stand already, and are counted by length.
+// CachedAttention is the attention of one new token a sequence against its cache: q [batch, heads, dim], the cache's keys and values
+// [batch, kvHeads, capacity, dim] of which the first length[b] (int32 [batch]) are real, the token's own the last of them. It returns
+// [batch, heads·dim].
 func CachedAttention(t Traits, q, keys, values, length *Node) *Node {
 	g := q.Graph()
 	batch, heads, dim := q.Shape().Dim(0), q.Shape().Dim(1), q.Shape().Dim(2)
@@ -178,4 +149,42 @@ func CachedAttention(t Traits, q, keys, values, length *Node) *Node {
 		return Reshape(ReduceSum(Mul(ExpandAxes(p, 4), ExpandAxes(values, 2)), 3), batch, heads*dim)
 	}
 	return Reshape(product(p, values, 2), batch, heads*dim)
+}
+
+// RowAttention is the attention of one new token against the rows of its own sequence: q [heads, dim], keys [kvHeads, capacity, dim]
+// and values [kvHeads, dim, capacity], of which the first length (int32) are real, the token's own the last of them. It
+// returns [1, heads·dim]. Rows in bfloat16 are multiplied with queries and weights rounded to it.
+func RowAttention(t Traits, q, keys, values, length *Node) *Node {
+	g := q.Graph()
+	heads, dim := q.Shape().Dim(0), q.Shape().Dim(1)
+	kv, capacity := keys.Shape().Dim(0), keys.Shape().Dim(1)
+	q = Reshape(MulScalar(q, 1/math.Sqrt(float64(dim))), kv, heads/kv, dim)
+	scores := rowDot(t, q, keys) // [kv, heads/kv, capacity]
+	seen := LessThan(Iota(g, shapes.Make(dtypes.Int32, 1, 1, capacity), 2), Reshape(length, 1, 1, 1))
+	scores = Add(scores, Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked)))
+	return Reshape(rowDot(t, Softmax(scores, -1), values), 1, heads*dim)
+}
+
+// rowDot is x·rowsᵀ for each of the heads: x [heads, few, n], rows [heads, many, n] → [heads, few, many]. With t.SwapRows the rows come
+// first, as the matrix does in [Dense]: they are then read at the speed of the memory.
+func rowDot(t Traits, x, rows *Node) *Node {
+	few := x.Shape().Dim(1)
+	half := rows.DType() != x.DType()
+	lhs, rhs := ConvertDType(x, rows.DType()), rows
+	swap := few <= t.SwapRows
+	if swap {
+		lhs, rhs = rhs, GrowRight(lhs, 1, max(4, few+1)-few, 0)
+	}
+	dot := Dot(lhs, rhs)
+	if half {
+		dot = dot.WithOutputDType(dtypes.Float32)
+		if t.HalfAccumulator {
+			dot = dot.WithAccumulatorDType(rows.DType())
+		}
+	}
+	y := dot.General([]int{2}, []int{0}, []int{2}, []int{0})
+	if swap {
+		y = Transpose(Slice(y, AxisRange(), AxisRange(), AxisRange(0, few)), 1, 2)
+	}
+	return y
 }

@@ -97,41 +97,8 @@ func TestAttention(t *testing.T) {
 	}
 }
 
-// A step against a cache is the last row of the whole attention, for sequences of different lengths in one batch.
-func TestStepAttention(t *testing.T) {
-	const batch, heads, kv, dim, capacity = 3, 4, 2, 6, 16
-	b := goBackend(t)
-	r := rand.New(rand.NewPCG(5, 6))
-	lengths := []int32{0, 16, 7}
-	q := random(r, batch*heads*dim)
-	keys, values := random(r, batch*kv*capacity*dim), random(r, batch*kv*capacity*dim)
-	newKey, newValue := random(r, batch*kv*dim), random(r, batch*kv*dim)
-	for _, mulReduce := range []bool{false, true} {
-		got := run(t, b, []input{
-			floats(q, batch, heads, dim), floats(keys, batch, kv, capacity, dim), floats(values, batch, kv, capacity, dim),
-			floats(newKey, batch, kv, dim), floats(newValue, batch, kv, dim), {lengths, dtypes.Int32, []int{batch}},
-		}, func(in []*graph.Node) *graph.Node {
-			return nn.StepAttention(nn.Traits{MulReduce: mulReduce}, in[0], in[1], in[2], in[3], in[4], in[5])
-		})
-		for i := range batch {
-			for head := range heads {
-				group := i*kv + head*kv/heads
-				var ks, vs [][]float32
-				for n := range lengths[i] {
-					at := (group*capacity + int(n)) * dim
-					ks, vs = append(ks, keys[at:at+dim]), append(vs, values[at:at+dim])
-				}
-				ks, vs = append(ks, newKey[group*dim:][:dim]), append(vs, newValue[group*dim:][:dim])
-				want := attend(q[(i*heads+head)*dim:][:dim], ks, vs)
-				for j, w := range want {
-					require.InDelta(t, w, got[(i*heads+head)*dim+j], 1e-5)
-				}
-			}
-		}
-	}
-}
-
-// With the new token's key and value in the cache it is the same, in bfloat16 but for the rounding.
+// A step against a cache is the last row of the whole attention, for sequences of different lengths in one batch; in bfloat16 but for
+// the rounding.
 func TestCachedAttention(t *testing.T) {
 	const batch, heads, kv, dim, capacity = 3, 4, 2, 6, 16
 	b := goBackend(t)
@@ -165,6 +132,47 @@ func TestCachedAttention(t *testing.T) {
 				want := attend(q[(i*heads+head)*dim:][:dim], ks, vs)
 				for j, w := range want {
 					require.InDelta(t, w, got[(i*heads+head)*dim+j], form.delta, "%+v", form)
+				}
+			}
+		}
+	}
+}
+
+// A token against the rows of its own sequence is the last row of the whole attention, however the products are written; what is in
+// the memory behind the sequence does not matter.
+func TestRowAttention(t *testing.T) {
+	const heads, kv, dim, capacity = 4, 2, 6, 16
+	b := goBackend(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	q, keys, values := random(r, heads*dim), random(r, kv*capacity*dim), random(r, kv*dim*capacity)
+	for _, traits := range []nn.Traits{{}, {SwapRows: 64}} {
+		for _, half := range []bool{false, true} {
+			for _, length := range []int32{1, 7, capacity} {
+				got := run(t, b, []input{
+					floats(q, heads, dim), floats(keys, kv, capacity, dim), floats(values, kv, dim, capacity), {[]int32{length}, dtypes.Int32, nil},
+				}, func(in []*graph.Node) *graph.Node {
+					if half {
+						in[1], in[2] = graph.ConvertDType(in[1], dtypes.BFloat16), graph.ConvertDType(in[2], dtypes.BFloat16)
+					}
+					return nn.RowAttention(traits, in[0], in[1], in[2], in[3])
+				})
+				allowed := 1e-5
+				if half { // three factors are rounded to 8 bits
+					allowed = 0.03
+				}
+				for head := range heads {
+					group := head * kv / heads
+					var ks, vs [][]float32
+					for n := range int(length) {
+						value := make([]float32, dim)
+						for i := range value {
+							value[i] = values[(group*dim+i)*capacity+n]
+						}
+						ks, vs = append(ks, keys[(group*capacity+n)*dim:][:dim]), append(vs, value)
+					}
+					for j, w := range attend(q[head*dim:][:dim], ks, vs) {
+						require.InDelta(t, w, got[head*dim+j], allowed, "%+v half %t length %d", traits, half, length)
+					}
 				}
 			}
 		}
