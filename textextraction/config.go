@@ -94,6 +94,10 @@ type QwenTextPyTorchConfig struct {
 	MaxContinuations int `json:"max_continuations,omitzero"`
 	// Repetition says what becomes of answers that run into loops. The zero value takes them back and lets them go on.
 	Repetition Repetition `json:"repetition,omitzero"`
+	// MemoryLimit is what the model, its cache and the pages on their way may take of the device's memory, in bytes. A model that
+	// does not fit is refused before anything is loaded, with an error that matches [ErrOutOfMemory] and says what would help. Zero
+	// means what is free; negative is no limit.
+	MemoryLimit int64 `json:"memory_limit,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
