@@ -35,7 +35,7 @@ type Engine struct {
 func newEngine(m *qwen.Model, d *Device, devices []compute.DeviceNum, info Info, plan *Plan, stats *statsCollector) *Engine {
 	e := &Engine{model: m, device: d, devices: devices, info: info, plan: plan}
 	stats.attach(m.Stats, e.Memory)
-	e.scheduler = newScheduler(m, plan.Slots, plan.MaxModelLen, plan.VisionCache, stats).start()
+	e.scheduler = newScheduler(m, plan, stats).start()
 	return e
 }
 

@@ -48,6 +48,9 @@ func newPage(r Request) (*page, error) {
 	if r.MaxNewTokens < 0 {
 		return nil, fmt.Errorf("backend: MaxNewTokens is %d, want 1 or more, or 0 for %d", r.MaxNewTokens, defaultMaxNewTokens)
 	}
+	if r.OutOfMemoryRetries < 0 {
+		return nil, fmt.Errorf("backend: OutOfMemoryRetries is %d, want 0 or more", r.OutOfMemoryRetries)
+	}
 	if r.MaxContinuations < 0 {
 		return nil, fmt.Errorf("backend: MaxContinuations is %d, want 0 or more", r.MaxContinuations)
 	}

@@ -48,13 +48,15 @@ func NewPlanner(fsys fs.FS, runtime Runtime, dtype dtypes.DType) (*Planner, erro
 // Planner is the planner of a model that is loaded.
 func (m *Model) Planner() *Planner { return &Planner{m: m} }
 
-// Load reads the weights onto the device of the planner's runtime, as the function [Load] does; the dtype is the planner's.
+// Load reads the weights onto the device of the planner's runtime, as the function [Load] does; the dtype is the planner's. A planner
+// loads once, and is then that of the model.
 func (p *Planner) Load(ctx context.Context, opts LoadOptions) (*Model, error) {
 	if p.fsys == nil {
 		return nil, errors.New("qwen: load: this is the planner of a model that is loaded")
 	}
-	m := *p.m
-	return m.load(ctx, p.fsys, opts)
+	fsys := p.fsys
+	p.fsys = nil
+	return p.m.load(ctx, fsys, opts)
 }
 
 // Spec says what the checkpoint is, Processor how it scales pages.
