@@ -26,25 +26,21 @@ type Engine struct {
 	devices   []compute.DeviceNum // of the device, that the model is on
 	shared    bool                // the device is others' too, and not closed with the engine
 	info      Info
+	plan      *Plan
 	scheduler *scheduler
 	close     sync.Once
 	closeErr  error
 }
 
-func newEngine(m *qwen.Model, d *Device, devices []compute.DeviceNum, info Info, o LoadOptions, stats *statsCollector) *Engine {
-	limit := m.Spec.Text.MaxPositions
-	if o.MaxModelLen > 0 {
-		limit = min(limit, o.MaxModelLen)
-	}
-	vision := o.VisionCache
-	if vision == 0 {
-		vision = defaultVisionCache
-	}
-	e := &Engine{model: m, device: d, devices: devices, info: info}
+func newEngine(m *qwen.Model, d *Device, devices []compute.DeviceNum, info Info, plan *Plan, stats *statsCollector) *Engine {
+	e := &Engine{model: m, device: d, devices: devices, info: info, plan: plan}
 	stats.attach(m.Stats, e.Memory)
-	e.scheduler = newScheduler(m, max(1, o.MaxBatch), limit, vision, stats).start()
+	e.scheduler = newScheduler(m, plan, stats).start()
 	return e
 }
+
+// Plan is what the engine was loaded with: see [MakePlan].
+func (e *Engine) Plan() *Plan { return e.plan }
 
 // Info says what runs.
 func (e *Engine) Info() Info { return e.info }

@@ -277,7 +277,7 @@ func TestLoadRefuses(t *testing.T) {
 		"missing folder": {backend.LoadOptions{Model: "./no/such/folder"}, "no/such/folder"},
 		"dtype":          {backend.LoadOptions{Model: goldenModel, Device: "go", DType: "int3"}, "int3"},
 		"device":         {backend.LoadOptions{Model: goldenModel, Device: "toaster"}, "toaster"},
-		"batch":          {backend.LoadOptions{Model: goldenModel, Device: "go", MaxBatch: -1}, "MaxBatch is -1"},
+		"batch":          {backend.LoadOptions{Model: goldenModel, Device: "go", MaxBatch: -2}, "MaxBatch is -2"},
 		"not a model":    {backend.LoadOptions{Model: t.TempDir(), Device: "go"}, "config.json"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func LoadEngines(ctx context.Context, o LoadOptions) (*Engines, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.device.Close())
 	}
-	return newEngines(l.device, engines, max(1, o.MaxBatch)), nil
+	return newEngines(l.device, engines, l.plan.Slots), nil
 }
 
 func newEngines(device *Device, engines []*Engine, slots int) *Engines {
@@ -133,6 +133,9 @@ func (l *loading) together() func(engine int) func(done, total int64) {
 		}
 	}
 }
+
+// Plan is what each of the engines was loaded with: see [MakePlan].
+func (e *Engines) Plan() *Plan { return e.members[0].engine.plan }
 
 // Info says what runs.
 func (e *Engines) Info() Info { return e.info }

@@ -14,8 +14,18 @@ func VisionHits(e *Engine) int { return e.scheduler.vision.hits }
 
 // NewEngine makes an engine of a model.
 func NewEngine(m *qwen.Model, d *Device, o LoadOptions) *Engine {
-	return newEngine(m, d, nil, Info{}, o, newStatsCollector(o.Observer, max(1, o.MaxBatch)))
+	plan, err := newPlan(context.Background(), o, d, m.Planner(), "")
+	if err != nil {
+		panic(err)
+	}
+	return newEngine(m, d, nil, Info{}, plan, newStatsCollector(o.Observer, plan.Slots))
 }
+
+// Exhausted says whether an error is that of a device without memory.
+var Exhausted = exhausted
+
+// SetRoom says how much memory there is for the cache and a page on its way. No page may have been submitted yet.
+func SetRoom(e *Engine, bytes int64) { e.scheduler.room.limit = bytes }
 
 // Script puts another choice of tokens in the place of the model's, and writes up to so many of them in a round, as devices do that
 // have a loop in the graph. No page may have been submitted yet.

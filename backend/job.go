@@ -25,6 +25,8 @@ type job struct {
 	page     *page
 	patches  *qwen.Patches
 	layout   *qwen.Layout
+	planned  qwen.PagePlan
+	alone    bool // has begun again for want of memory, with no other page beside it
 	prompted *qwen.Prompted
 }
 

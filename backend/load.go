@@ -46,10 +46,25 @@ type LoadOptions struct {
 	// DeviceIDs are the numbers of the devices that are used, counted from 0: the first engine has the first of them. Default: 0 and
 	// on.
 	DeviceIDs []int
-	// MaxBatch is how many pages are written together, by each engine. Default 1.
+	// MaxBatch is how many pages are written together at most, by each engine. Default 1. [BatchThatFits] makes as many as memory has
+	// room for.
 	MaxBatch int
-	// MaxModelLen bounds a page's prompt and answer together, in tokens. Default: what the model allows.
-	MaxModelLen int
+	// MaxModelLen bounds a page's prompt and answer together, in tokens. Default: what the model allows, or less where memory holds no
+	// more. It is an error if memory does not hold one page of MaxModelLen tokens, unless ShorterModelLen is set: it is then made
+	// smaller, but never than what the largest page needs with PlannedAnswer tokens.
+	MaxModelLen     int
+	ShorterModelLen bool
+	// MemoryLimit is what may be taken of each device's memory, in bytes: weights, caches, and what pages need on their way. Zero is what
+	// the device has: of a GPU what is free of it, of a CPU what this process could still take within the limits of the machine and
+	// its control group (see [Device.Memory]). Negative is no limit.
+	//
+	// A model that does not fit is refused before anything is loaded, with an error that matches [ErrOutOfMemory].
+	MemoryLimit int64
+	// MemoryUtilization is the share of the device's memory to use in the place of all, from 0.1 to 1: on GPUs it is reserved when the
+	// device is opened, of all that there is; on CPUs it counts of what is free. MemoryLimit must then be 0.
+	MemoryUtilization float64
+	// Page is the page that memory is planned for, the largest that is expected. Larger ones are read where there is room.
+	Page PlanPage
 	// VisionCache is the memory, in bytes, that the visual tokens of earlier pages may take, so that a page which is read
 	// again goes through the vision tower once. Default 64 MiB; negative is none.
 	VisionCache int64
@@ -109,6 +124,15 @@ type loading struct {
 	dtype    dtypes.DType
 	spec     string                // its hash
 	places   [][]compute.DeviceNum // the devices of each engine
+	planner  *qwen.Planner         // of the first
+	plan     *Plan                 // of each, since they are alike
+}
+
+// plannerFor is the planner of an engine on these devices.
+func (l *loading) plannerFor(devices []compute.DeviceNum) (*qwen.Planner, error) {
+	runtime := l.device.Runtime()
+	runtime.Devices = devices
+	return qwen.NewPlanner(l.fsys, runtime, l.dtype)
 }
 
 // startLoading finds the model and opens the device.
@@ -116,8 +140,8 @@ func startLoading(ctx context.Context, o LoadOptions) (_ *loading, err error) {
 	if o.Model == "" {
 		return nil, errors.New("backend: load: no model is named: give a folder, a hub id or \"omnidocs/tiny\"")
 	}
-	if o.MaxBatch < 0 || o.MaxModelLen < 0 {
-		return nil, fmt.Errorf("backend: load: MaxBatch is %d and MaxModelLen is %d, want 0 or more", o.MaxBatch, o.MaxModelLen)
+	if err := o.checkMemory(); err != nil {
+		return nil, fmt.Errorf("backend: load: %w", err)
 	}
 	l := &loading{o: o}
 	if l.places, err = o.places(); err != nil {
@@ -126,13 +150,21 @@ func startLoading(ctx context.Context, o LoadOptions) (_ *loading, err error) {
 	if l.fsys, l.revision, err = findModel(ctx, o); err != nil {
 		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
 	}
-	if l.device, err = OpenWith(ctx, o.Device, OpenOptions{Logger: o.Logger, Devices: needed(l.places)}); err != nil {
+	if l.device, err = OpenWith(ctx, o.Device, OpenOptions{
+		Logger: o.Logger, Devices: needed(l.places), MemoryFraction: o.MemoryUtilization,
+	}); err != nil {
 		return nil, err
 	}
 	spec, err := qwen.ReadSpec(l.fsys)
 	if err == nil {
 		l.spec = spec.Hash()
 		l.dtype, err = weightType(o.DType, o.Quantization, spec.DType, l.device)
+	}
+	if err == nil {
+		l.planner, err = l.plannerFor(l.places[0])
+	}
+	if err == nil {
+		l.plan, err = fitting(ctx, o, l.device, l.planner, l.dtype)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("backend: load %s: %w", o.Model, err), l.device.Close())
@@ -151,11 +183,19 @@ func (l *loading) progress(stage string) func(done, total int64) {
 // engine loads the model onto the devices of one engine.
 func (l *loading) engine(ctx context.Context, number int, progress func(done, total int64)) (*Engine, error) {
 	devices := l.places[number]
-	stats := newStatsCollector(l.o.Observer, max(1, l.o.MaxBatch))
+	stats := newStatsCollector(l.o.Observer, l.plan.Slots)
 	stats.engine = number
-	runtime := l.device.Runtime()
-	runtime.Devices = devices
-	model, err := qwen.Load(ctx, runtime, l.fsys, qwen.LoadOptions{DType: l.dtype, Compiled: stats.compiled, Progress: progress})
+	planner, err := l.planner, error(nil)
+	if number > 0 {
+		planner, err = l.plannerFor(devices)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("backend: load %s: %w", l.o.Model, err)
+	}
+	model, err := planner.Load(ctx, qwen.LoadOptions{Compiled: stats.compiled, Progress: progress})
+	if exhausted(err) {
+		err = &OutOfMemoryError{Plan: l.plan, Err: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("backend: load %s: %w", l.o.Model, err)
 	}
@@ -167,7 +207,7 @@ func (l *loading) engine(ctx context.Context, number int, progress func(done, to
 		l.o.Logger.InfoContext(ctx, "model loaded", "model", info.Model, "device", info.Device, "devices", devices, "dtype", info.DType,
 			"weight_bytes", model.WeightBytes())
 	}
-	return newEngine(model, l.device, devices, info, l.o, stats), nil //nolint:contextcheck // the engine outlives the loading; pages have contexts of their own
+	return newEngine(model, l.device, devices, info, l.plan, stats), nil //nolint:contextcheck // the engine outlives the loading; pages have contexts of their own
 }
 
 // findModel finds a model's files, and the commit where it comes from the hub.

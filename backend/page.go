@@ -48,6 +48,9 @@ func newPage(r Request) (*page, error) {
 	if r.MaxNewTokens < 0 {
 		return nil, fmt.Errorf("backend: MaxNewTokens is %d, want 1 or more, or 0 for %d", r.MaxNewTokens, defaultMaxNewTokens)
 	}
+	if r.OutOfMemoryRetries < 0 {
+		return nil, fmt.Errorf("backend: OutOfMemoryRetries is %d, want 0 or more", r.OutOfMemoryRetries)
+	}
 	if r.MaxContinuations < 0 {
 		return nil, fmt.Errorf("backend: MaxContinuations is %d, want 0 or more", r.MaxContinuations)
 	}
@@ -87,7 +90,7 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 	if p.stops, err = stopTokens(m.Tokenizer, p.request.Stops); err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
-	patches, err := m.Processor.Process(j.ctx, p.request.Image, p.bounds(m.Processor))
+	patches, err := m.Processor.Process(j.ctx, p.request.Image, p.request.bounds(m.Processor))
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
@@ -161,12 +164,12 @@ func stopTokens(tokenizer *bpe.Tokenizer, names []string) ([]int32, error) {
 
 // bounds are the request's, with the document budget where it names none. A bound that the request does name wins over a
 // budget on its other side.
-func (p *page) bounds(processor *qwen.Processor) qwen.Bounds {
+func (r Request) bounds(processor *qwen.Processor) qwen.Bounds {
 	document := processor.DocumentBounds()
-	if p.request.CheckpointBounds {
+	if r.CheckpointBounds {
 		document = processor.Bounds()
 	}
-	low, high := p.request.MinPixels, p.request.MaxPixels
+	low, high := r.MinPixels, r.MaxPixels
 	if low == 0 {
 		low = document.MinPixels
 		if high > 0 {

@@ -30,6 +30,10 @@ type Request struct {
 	// CheckpointBounds makes a zero MinPixels or MaxPixels mean the bound of the checkpoint's own processor, and not that
 	// of the engine's budget for documents.
 	CheckpointBounds bool
+	// OutOfMemoryRetries is how many times a page that the device's memory has no room for is tried again, each time with half the
+	// pixels. Zero means that it fails, with an error that matches [ErrOutOfMemory]. Pages that merely have no room beside others wait,
+	// or, if they have begun, begin again, whatever this says.
+	OutOfMemoryRetries int
 	// Stops are tokens, as the tokenizer spells them ("<|im_end|>"), that end the answer beside those of the checkpoint. A
 	// token that the tokenizer does not have is an error.
 	Stops []string
@@ -38,10 +42,11 @@ type Request struct {
 	// Repetition says what becomes of an answer that runs into a loop. The zero value takes it back and lets it go on.
 	Repetition Repetition
 	// Progress, if set, is called with the number of tokens written so far, after each of them, from the engine's own
-	// goroutine: it must return soon. The number goes back when a loop is undone.
+	// goroutine: it must return soon. The number goes back when a loop is undone, and when the page has
+	// lost its slot and begins again.
 	Progress func(tokens int)
 	// Text, if set, is called with the answer's text as it is written, whole characters of it: what follows its first offset bytes. The
-	// offset is the length of the text so far, or less when a loop is undone and with it what was told from there on. In the end all of
+	// offset is the length of the text so far, or less when a loop is undone, or the page begins again, and with it what was told from there on. In the end all of
 	// [Output.Text] has been told. It must return soon, as Progress.
 	Text func(offset int, text string)
 }

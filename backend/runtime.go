@@ -10,7 +10,8 @@ import (
 
 // Runtime says how a model's graphs are best written for the device. The choices are measured ones; see [qwen.Traits].
 func (d *Device) Runtime() qwen.Runtime {
-	r := qwen.Runtime{Backend: d.backend, HostCache: d.IsCPU() && d.HasSharedBuffers()}
+	// A plan may be for a device that is not there: those that are the CPU share its memory.
+	r := qwen.Runtime{Backend: d.backend, HostCache: d.IsCPU() && (d.backend == nil || d.HasSharedBuffers())}
 	cores := runtime.GOMAXPROCS(0)
 	switch d.kind {
 	case KindGo:

@@ -18,6 +18,7 @@ import (
 // owns the cache and the slots; the admission works on one page at a time beside it and takes turns on the device.
 type scheduler struct {
 	model *qwen.Model
+	plan  *Plan
 	slots int // at most
 	limit int // tokens of a page
 	stats *statsCollector
@@ -40,10 +41,15 @@ type scheduler struct {
 	// Owned by the admission that is under way.
 	vision visionCache
 
+	room *room
+
 	// Owned by the loop.
 	cache     *qwen.Cache
 	writing   []*job // by slot, nil where free
 	admitting bool
+	held      *job   // has its prompt, and waits for room in the cache
+	again     []*job // have lost their slots
+	most      int    // pages at a time, for now
 }
 
 // decoder writes into the slots of a cache, as the model's Decode does.
@@ -58,11 +64,12 @@ type admission struct {
 	err error
 }
 
-func newScheduler(m *qwen.Model, slots, limit int, vision int64, stats *statsCollector) *scheduler {
+func newScheduler(m *qwen.Model, plan *Plan, stats *statsCollector) *scheduler {
 	s := &scheduler{
-		model: m, slots: slots, limit: limit, queue: make(chan *job, slots), ready: make(chan *job, 1),
+		model: m, plan: plan, slots: plan.Slots, most: plan.Slots, limit: plan.MaxModelLen, room: newRoom(plan.room, m.Planner()),
+		queue: make(chan *job, plan.Slots), ready: make(chan *job, 1),
 		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
-		vision: visionCache{limit: vision}, stats: stats, choose: m.Choose, decode: m.Decode,
+		vision: visionCache{limit: plan.VisionCache}, stats: stats, choose: m.Choose, decode: m.Decode,
 	}
 	return s
 }
@@ -162,14 +169,21 @@ func (s *scheduler) loop() {
 	for {
 		s.turns.setWriting(s.count() > 0)
 		switch {
+		case s.count() == 0 && s.held != nil:
+			s.release()
+			s.place()
+		case s.count() == 0 && !s.admitting && len(s.again) > 0:
+			s.release()
+			s.admit(s.restarted())
 		case s.count() == 0 && !s.admitting && ready == nil:
 			return
 		case s.count() == 0: // nothing to write: wait for a page
+			s.release()
 			next := ready
 			if s.admitting {
 				next = nil
 			} else {
-				s.release()
+				s.most = s.slots // nobody waits for what there was too little of
 			}
 			select {
 			case a := <-s.admitted:
@@ -187,7 +201,13 @@ func (s *scheduler) loop() {
 				s.settle(a)
 			default:
 			}
-			if !s.admitting && s.count() < s.slots {
+			switch {
+			case s.held != nil:
+				s.place()
+			case s.admitting || s.count() >= s.most:
+			case len(s.again) > 0:
+				s.admit(s.restarted())
+			default:
 				select {
 				case j, ok := <-ready:
 					if !ok {
@@ -222,6 +242,7 @@ func (s *scheduler) release() {
 	s.stats.cached(0, 0)
 	_ = s.cache.Close() // its buffers are gone either way
 	s.cache, s.writing = nil, nil
+	s.room.holds(0, 0)
 }
 
 // admit starts the admission of a page.
@@ -236,46 +257,86 @@ func (s *scheduler) run(j *job) error {
 	switch {
 	case j.failed != nil:
 		return j.failed
+	case j.state.Load() == jobBegun: // it has lost its slot
+		if err := j.prepare(s.model, s.limit); err != nil {
+			return err
+		}
 	case s.isClosing():
 		return ErrClosed
 	case !j.begin():
 		return j.canceled()
 	}
 	s.stats.started(j.watched)
-	s.turns.setAdmitting(true)
-	defer s.turns.setAdmitting(false)
-	if err := j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision, s.choose); err != nil {
+	err := s.attempt(j, func() error {
+		s.turns.setAdmitting(true)
+		defer s.turns.setAdmitting(false)
+		return j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision, s.choose)
+	})
+	if err != nil {
 		return err
 	}
 	s.stats.firstToken(j.watched, j.page.prompt, j.page.visual)
 	return nil
 }
 
-// settle gives an admitted page a slot, unless its first token was its last.
+// restarted takes the page that lost its slot first.
+func (s *scheduler) restarted() *job {
+	j := s.again[0]
+	s.again = s.again[1:]
+	return j
+}
+
+// settle has an admitted page wait for a slot, unless its first token was its last.
 func (s *scheduler) settle(a admission) {
 	s.admitting = false
 	j := a.job
-	defer func() {
-		if j.prompted != nil {
-			_ = j.prompted.Close() // what the cache has not taken
-			j.prompted = nil
-		}
-	}()
 	if a.err != nil || j.page.finish != "" {
+		s.done(j)
 		j.end(s.model, a.err)
+		return
+	}
+	s.held = j
+	s.place()
+}
+
+// done frees what is left of a page's prompt, which is what the cache has not taken.
+func (s *scheduler) done(j *job) {
+	s.room.keeps(0)
+	if j.prompted != nil {
+		_ = j.prompted.Close() // its buffers are gone either way
+		j.prompted = nil
+	}
+}
+
+// place gives the page that waits for it a slot, if the cache has room.
+func (s *scheduler) place() {
+	j := s.held
+	if err := j.canceled(); err != nil {
+		s.held = nil
+		s.done(j)
+		j.end(s.model, err)
 		return
 	}
 	// Not under the page's context: half of a cache made larger would be the end of its neighbors too.
 	ctx := context.Background()
-	slot, err := s.makeRoom(ctx)
+	slot, err := s.makeRoom(ctx, j.prompted.Length()+1)
+	if err == nil && slot < 0 {
+		return // it waits
+	}
+	s.held = nil
 	if err == nil {
 		err = s.cache.Take(ctx, slot, j.prompted)
 	}
-	if err != nil {
+	s.done(j)
+	switch {
+	case exhausted(err):
+		s.exhaust(j, err)
+	case err != nil:
 		j.end(s.model, fmt.Errorf("backend: %w", err))
 		s.abandon(err)
-		return
+	default:
+		s.writing[slot] = j
+		s.room.holds(len(s.writing), s.cache.Capacity())
+		s.mark(ctx, slot)
 	}
-	s.writing[slot] = j
-	s.mark(ctx, slot)
 }

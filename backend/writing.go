@@ -11,18 +11,32 @@ import (
 // This file is the part of the scheduler that writes: the pages in the slots of the cache, a token of each at a
 // time, or a few.
 
-// makeRoom finds a free slot, or makes the cache larger.
-func (s *scheduler) makeRoom(ctx context.Context) (int, error) {
+// makeRoom finds a free slot for a sequence of so many tokens, or makes the cache larger. It returns -1 if there is no room for that
+// beside the pages that are there.
+func (s *scheduler) makeRoom(ctx context.Context, tokens int) (int, error) {
 	if s.cache == nil {
 		s.cache, s.writing = s.model.NewCache(1, s.limit), make([]*job, 1)
 	}
+	n, free := s.count(), -1
 	for slot, j := range s.writing {
 		if j == nil {
-			return slot, nil
+			free = slot
+		} else {
+			tokens = max(tokens, s.cache.Length(slot)+1)
 		}
 	}
-	slot := len(s.writing)
-	return slot, s.fit(ctx, min(s.slots, 2*len(s.writing)))
+	if n == 0 { // there is no less than that
+		return free, nil
+	}
+	if free >= 0 && (tokens <= s.cache.Capacity() || s.room.fits(len(s.writing), tokens)) {
+		return free, nil
+	}
+	for _, slots := range []int{min(s.most, 2*n), n + 1} {
+		if slots > n && s.room.fits(slots, tokens) {
+			return n, s.fit(ctx, slots)
+		}
+	}
+	return -1, nil
 }
 
 // fit moves the pages to the front of a cache with so many slots.
@@ -51,17 +65,22 @@ func (s *scheduler) step(ctx context.Context) {
 	if s.count() == 0 {
 		return
 	}
-	if err := s.token(ctx); err != nil {
-		s.abandon(err)
+	err := s.makeWay(ctx)
+	if err == nil {
+		err = s.token(ctx)
+	}
+	if err != nil {
+		s.fail(err)
 		return
 	}
+	s.room.holds(len(s.writing), s.cache.Capacity())
 	for slot, j := range s.writing {
 		if j == nil {
 			continue
 		}
 		if j.page.guard.looped() {
 			if err := s.undo(ctx, slot); err != nil {
-				s.abandon(err)
+				s.fail(err)
 				return
 			}
 		}
@@ -100,8 +119,17 @@ func (s *scheduler) shrink() {
 		return
 	}
 	if err := s.fit(context.Background(), 2*n); err != nil {
-		s.abandon(err)
+		s.fail(err)
 	}
+}
+
+// fail goes on after an error of the cache.
+func (s *scheduler) fail(err error) {
+	if exhausted(err) {
+		s.exhaust(nil, err)
+		return
+	}
+	s.abandon(err)
 }
 
 // abandon ends all pages in the cache, which has failed in the middle of something. Pages to come get a new one.

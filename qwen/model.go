@@ -104,6 +104,11 @@ func load(ctx context.Context, runtime Runtime, fsys fs.FS, spec Spec, opts Load
 	if err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
+	return m.load(ctx, fsys, opts)
+}
+
+// load reads the weights of a model that has all the rest.
+func (m *Model) load(ctx context.Context, fsys fs.FS, opts LoadOptions) (*Model, error) {
 	file, err := checkpoint.Open(fsys)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)

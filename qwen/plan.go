@@ -1,6 +1,8 @@
 package qwen
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -14,7 +16,10 @@ import (
 //
 // Weights, caches and states are told to the byte. What programs need while they run is XLA's, or the pure-Go backend's, to decide:
 // see [PagePlan].
-type Planner struct{ m *Model }
+type Planner struct {
+	m    *Model
+	fsys fs.FS // nil where the model is loaded
+}
 
 // NewPlanner reads a checkpoint folder for a planner: its configuration, tokenizer, processor, chat template and the headers of its
 // weights, which are held to the configuration as [Load] does. A runtime for this needs no Backend. The dtype is that of
@@ -37,17 +42,31 @@ func NewPlanner(fsys fs.FS, runtime Runtime, dtype dtypes.DType) (*Planner, erro
 	if err := checkWeights(m.Spec, file); err != nil {
 		return nil, fmt.Errorf("qwen: plan: %w", err)
 	}
-	return m.Planner(), nil
+	return &Planner{m, fsys}, nil
 }
 
 // Planner is the planner of a model that is loaded.
-func (m *Model) Planner() *Planner { return &Planner{m} }
+func (m *Model) Planner() *Planner { return &Planner{m: m} }
+
+// Load reads the weights onto the device of the planner's runtime, as the function [Load] does; the dtype is the planner's. A planner
+// loads once, and is then that of the model.
+func (p *Planner) Load(ctx context.Context, opts LoadOptions) (*Model, error) {
+	if p.fsys == nil {
+		return nil, errors.New("qwen: load: this is the planner of a model that is loaded")
+	}
+	fsys := p.fsys
+	p.fsys = nil
+	return p.m.load(ctx, fsys, opts)
+}
 
 // Spec says what the checkpoint is, Processor how it scales pages.
 func (p *Planner) Spec() Spec { return p.m.Spec }
 
 // Processor is the checkpoint's own.
 func (p *Planner) Processor() *Processor { return p.m.Processor }
+
+// Devices is how many devices the model is divided among. All bytes are those of one of them.
+func (p *Planner) Devices() int { return p.m.mesh.Size() }
 
 // round is what the backend takes for a buffer.
 func (p *Planner) round(bytes int64) int64 {

@@ -103,7 +103,9 @@ func (p *Planner) packed() int64 {
 	if !p.m.runtime.ExactShapes {
 		return 0
 	}
-	return p.floats(p.m.runtime.MatrixElements)
+	v, t := p.m.local.Vision, p.m.local.Text
+	largest := max(2*v.Hidden*v.Intermediate, 3*v.Hidden*v.Hidden, v.MergedDim()*v.MergedDim(), 2*t.Hidden*t.Intermediate)
+	return p.floats(min(largest, p.m.runtime.MatrixElements))
 }
 
 // vision is the most that the vision tower takes.

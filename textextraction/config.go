@@ -101,6 +101,10 @@ type QwenTextPyTorchConfig struct {
 	// tokens long, and the one of which the model is surest is taken. The result's Turn says which; boxes are those of the image as it
 	// came. It costs about as much as a short page. EXIF data is honored without it, see [LoadImage].
 	DetectOrientation bool `json:"detect_orientation,omitzero"`
+	// MemoryLimit is what the model, its cache and the pages on their way may take of the device's memory, in bytes. A model that
+	// does not fit is refused before anything is loaded, with an error that matches [ErrOutOfMemory] and says what would help. Zero
+	// means what is free; negative is no limit.
+	MemoryLimit int64 `json:"memory_limit,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.

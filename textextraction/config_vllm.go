@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+
+	"github.com/omnidocs/omnidocs/backend"
 )
 
 // QwenTextVLLMConfig runs a Qwen-VL model in this process for many pages at a time: pages join the batch as there is room and
@@ -27,12 +29,18 @@ type QwenTextVLLMConfig struct {
 	Devices int `json:"devices,omitzero"`
 	// DeviceIDs are the numbers of the devices that are used, counted from 0. Empty means the first ones.
 	DeviceIDs []int `json:"device_ids,omitempty"`
-	// GPUMemoryUtilization must be 0: memory is not planned yet. MaxNumSeqs and MaxModelLen bound the cache.
+	// GPUMemoryUtilization is the share of the device's memory for weights, cache and what pages need on their way, from 0.1 to 1. On
+	// GPUs it is reserved at load, of all the memory that there is; on CPUs it counts of what is free. A model that does not fit is
+	// refused before anything is loaded, with an error that matches [ErrOutOfMemory] and says what would help. Zero means 0.85, or
+	// MemoryLimit.
 	GPUMemoryUtilization float64 `json:"gpu_memory_utilization,omitzero"`
-	// MaxModelLen bounds a page's prompt and answer together, in tokens, from 1024 up. Zero means 32768. A model with a shorter
-	// context has its own.
+	// MemoryLimit is the same in bytes of each device, in its place. Zero means GPUMemoryUtilization; negative is no limit.
+	MemoryLimit int64 `json:"memory_limit,omitzero"`
+	// MaxModelLen bounds a page's prompt and answer together, in tokens, from 1024 up. It is an error if memory does not hold one such
+	// page. Zero means 32768, or what memory holds where that is less. A model with a shorter context has its own.
 	MaxModelLen int `json:"max_model_len,omitzero"`
-	// MaxNumSeqs is how many pages are written together by each engine, from 1 to 1024 (vLLM's max_num_seqs). Zero means 8.
+	// MaxNumSeqs is how many pages are written together at most by each engine, from 1 to 1024 (vLLM's max_num_seqs). Zero means as
+	// many as memory has room for, with a page's worth of answer each: at most 8 on CPUs and 256 on GPUs, where more gain little.
 	MaxNumSeqs int `json:"max_num_seqs,omitzero"`
 	// TrustRemoteCode is accepted for Python's sake and changes nothing: code that comes with a model is never run.
 	TrustRemoteCode bool `json:"trust_remote_code,omitzero"`
@@ -79,9 +87,9 @@ type QwenTextVLLMConfig struct {
 
 // Bounds of MaxModelLen, and what zero fields stand for.
 const (
-	minModelLen       = 1024
-	defaultModelLen   = 32768
-	defaultMaxNumSeqs = 8
+	minModelLen        = 1024
+	defaultModelLen    = 32768
+	defaultUtilization = 0.85
 )
 
 // UnmarshalJSON reads a config with Python's names. Unknown names are errors; null leaves a field at its default.
@@ -107,18 +115,7 @@ func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 	}
 }
 
-func (c QwenTextVLLMConfig) withDefaults() QwenTextVLLMConfig {
-	if c.MaxModelLen == 0 {
-		c.MaxModelLen = defaultModelLen
-	}
-	if c.MaxNumSeqs == 0 {
-		c.MaxNumSeqs = defaultMaxNumSeqs
-	}
-	return c
-}
-
 func (c QwenTextVLLMConfig) check() (settings, error) {
-	c = c.withDefaults()
 	s, shared := c.shared().settings()
 	s.config = "QwenTextVLLMConfig"
 	f := shared.faults("MaxTokens", "MaxNumSeqs")
@@ -126,16 +123,34 @@ func (c QwenTextVLLMConfig) check() (settings, error) {
 	f.check(c.TensorParallelSize >= 0, "TensorParallelSize", c.TensorParallelSize, "is negative")
 	f.check(n == 0 || n%size == 0, "Devices", n, fmt.Sprintf("is no multiple of TensorParallelSize, %d", size))
 	s.batchSize *= max(size, n) / size // each engine has its own pages
-	f.check(c.GPUMemoryUtilization == 0, "GPUMemoryUtilization", c.GPUMemoryUtilization,
-		"is not supported yet; leave it 0, and bound the cache with MaxNumSeqs and MaxModelLen")
-	f.check(c.MaxModelLen >= minModelLen, "MaxModelLen", c.MaxModelLen, fmt.Sprintf("is less than %d", minModelLen))
+	f.check(c.GPUMemoryUtilization == 0 || c.GPUMemoryUtilization >= 0.1 && c.GPUMemoryUtilization <= 1, "GPUMemoryUtilization",
+		c.GPUMemoryUtilization, "is outside 0.1 to 1 (0 means 0.85)")
+	f.check(c.GPUMemoryUtilization == 0 || c.MemoryLimit == 0, "MemoryLimit", c.MemoryLimit,
+		"is given together with GPUMemoryUtilization, whose place it takes; leave one of them 0")
+	f.check(c.MaxModelLen == 0 || c.MaxModelLen >= minModelLen, "MaxModelLen", c.MaxModelLen, fmt.Sprintf("is less than %d", minModelLen))
 	return s, f.err(s.config)
 }
 
+// loadOptions are what the engine is loaded with.
+func (c QwenTextVLLMConfig) loadOptions() backend.LoadOptions {
+	_, shared := c.shared().settings()
+	o := shared.loadOptions()
+	if o.MaxBatch = c.MaxNumSeqs; o.MaxBatch == 0 {
+		o.MaxBatch = backend.BatchThatFits
+	}
+	if o.MaxModelLen = c.MaxModelLen; o.MaxModelLen == 0 {
+		o.MaxModelLen, o.ShorterModelLen = defaultModelLen, true
+	}
+	o.TensorParallelSize = c.TensorParallelSize
+	o.MemoryLimit, o.MemoryUtilization = c.MemoryLimit, c.GPUMemoryUtilization
+	if o.MemoryLimit == 0 && o.MemoryUtilization == 0 {
+		o.MemoryUtilization = defaultUtilization
+	}
+	return o
+}
+
 func (c QwenTextVLLMConfig) load(ctx context.Context) (engine, error) {
-	c = c.withDefaults()
-	o := c.shared().withDefaults().loadOptions()
-	o.MaxModelLen, o.TensorParallelSize = c.MaxModelLen, c.TensorParallelSize
+	o := c.loadOptions()
 	e, err := loadEngine(ctx, o)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,9 @@ func TestVLLMConfigRanges(t *testing.T) {
 		{"fewer devices", QwenTextVLLMConfig{Devices: -1}, "Devices: -1 is negative"},
 		{"two counts", QwenTextVLLMConfig{Devices: 3, DeviceIDs: []int{0, 1}}, "Devices: 3 is not the number of DeviceIDs, 2"},
 		{"a device twice", QwenTextVLLMConfig{DeviceIDs: []int{1, 1}}, "DeviceIDs: [1 1] are not different numbers from 0 up"},
-		{"memory", QwenTextVLLMConfig{GPUMemoryUtilization: 0.9}, "GPUMemoryUtilization: 0.9 is not supported yet"},
+		{"memory", QwenTextVLLMConfig{GPUMemoryUtilization: 1.1}, "GPUMemoryUtilization: 1.1 is outside 0.1 to 1"},
+		{"the guide's memory", QwenTextVLLMConfig{GPUMemoryUtilization: 0.9}, ""},
+		{"two limits", QwenTextVLLMConfig{GPUMemoryUtilization: 0.9, MemoryLimit: 1 << 30}, "MemoryLimit: 1073741824 is given together"},
 		{"context", QwenTextVLLMConfig{MaxModelLen: 1023}, "MaxModelLen: 1023 is less than 1024"},
 		{"tokens", QwenTextVLLMConfig{MaxTokens: 255}, "MaxTokens: 255 is outside 256 to 32768"},
 		{"slots", QwenTextVLLMConfig{MaxNumSeqs: -1}, "MaxNumSeqs: -1 is outside 1 to 1024"},
@@ -51,14 +53,12 @@ func TestVLLMConfigRanges(t *testing.T) {
 	require.ErrorContains(t, err, "TensorParallelSize", "all faults are told at once")
 	s, err := QwenTextVLLMConfig{}.check()
 	require.NoError(t, err)
-	require.Equal(t, 8, s.batchSize)
 	require.Equal(t, 8192, s.options.MaxNewTokens)
 	s, err = QwenTextVLLMConfig{TensorParallelSize: 2, Devices: 6, MaxNumSeqs: 5}.check()
 	require.NoError(t, err)
 	require.Equal(t, 15, s.batchSize, "three engines of five")
 	s, err = QwenTextPyTorchConfig{DeviceIDs: []int{3, 1}, BatchSize: 4}.check()
 	require.NoError(t, err)
-	require.Equal(t, 8, s.batchSize)
 }
 
 func TestVLLMConfigJSON(t *testing.T) {
@@ -99,4 +99,37 @@ func TestVLLMConfigReads(t *testing.T) {
 		require.Equal(t, 3, n)
 		require.NoError(t, x.Close())
 	}
+}
+
+// What memory is asked for decides how many pages are read together, and a model that does not fit is refused with its plan.
+func TestVLLMConfigMemory(t *testing.T) {
+	c := QwenTextVLLMConfig{Model: TinyModel, Device: "go", EnforceEager: true, MaxPixels: 100_000}
+	plan, err := MakePlan(t.Context(), c, PlanPage{})
+	require.NoError(t, err)
+	require.True(t, plan.Fits)
+	require.Equal(t, 8, plan.Slots)
+	c.MemoryLimit = plan.Total - plan.Cache.Most()/2
+	smaller, err := MakePlan(t.Context(), c, PlanPage{})
+	require.NoError(t, err)
+	require.True(t, smaller.Fits, smaller)
+	require.Less(t, smaller.Slots, 8)
+	x, err := NewQwenTextExtractor(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, smaller.Slots, x.Plan().Slots)
+	require.Equal(t, smaller.Slots, x.settings.batchSize)
+	require.NoError(t, x.Close())
+
+	c.MemoryLimit = 1 << 20
+	_, err = NewQwenTextExtractor(t.Context(), c)
+	require.ErrorIs(t, err, ErrOutOfMemory)
+	var oom *OutOfMemoryError
+	require.ErrorAs(t, err, &oom)
+	require.False(t, oom.Plan.Fits)
+	_, err = NewQwenTextExtractor(t.Context(), QwenTextPyTorchConfig{Model: TinyModel, Device: "go", MemoryLimit: 1 << 20})
+	require.ErrorIs(t, err, ErrOutOfMemory)
+	_, err = MakePlan(t.Context(), QwenTextAPIConfig{}, PlanPage{})
+	require.ErrorIs(t, err, ErrConfig)
+	one, err := MakePlan(t.Context(), QwenTextPyTorchConfig{Model: TinyModel, Device: "go", MaxPixels: 65536}, PlanPage{Width: 100, Height: 100})
+	require.NoError(t, err)
+	require.Equal(t, 1, one.Slots)
 }

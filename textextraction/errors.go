@@ -3,6 +3,8 @@ package textextraction
 import (
 	"errors"
 	"fmt"
+
+	"github.com/omnidocs/omnidocs/backend"
 )
 
 // Errors that callers can act on. [ErrFormat] is another. A file that is not there matches [io/fs.ErrNotExist], a call
@@ -14,6 +16,9 @@ var (
 	ErrImage = errors.New("textextraction: unreadable image")
 	// ErrClosed is matched by the errors of an extractor that has been closed.
 	ErrClosed = errors.New("textextraction: extractor is closed")
+	// ErrOutOfMemory is matched by the errors of models and pages that the device's memory has no room for. As an
+	// [OutOfMemoryError] they have the [Plan] in them, which says what would help.
+	ErrOutOfMemory = backend.ErrOutOfMemory
 )
 
 // PageError is the error of one page of a batch.

@@ -62,6 +62,12 @@ var _ TextExtractor = (*QwenTextExtractor)(nil)
 
 // newExtractor returns an extractor over an engine, which it owns from here on.
 func newExtractor(e engine, s settings) *QwenTextExtractor {
+	if p, ok := e.(planned); ok {
+		s.batchSize = p.Plan().Slots // as many as memory has room for
+		if several, ok := e.(interface{ Len() int }); ok {
+			s.batchSize *= several.Len()
+		}
+	}
 	return &QwenTextExtractor{
 		engine: e, settings: s,
 		running: map[*context.CancelCauseFunc]struct{}{},

@@ -81,6 +81,8 @@ func (c QwenTextPyTorchConfig) loadOptions() backend.LoadOptions {
 		DType:        c.TorchDtype,
 		Quantization: c.Quantization,
 		MaxBatch:     c.BatchSize,
+		MemoryLimit:  c.MemoryLimit,
+		Page:         backend.PlanPage{MinPixels: c.MinPixels, MaxPixels: c.MaxPixels, System: c.SystemPrompt},
 		Logger:       c.Logger,
 		Progress:     c.Progress,
 	}

@@ -105,6 +105,12 @@ func (c *Cache) Get(name string, build func(b *Builder) []*graph.Node) (*Program
 	e.once.Do(func() {
 		if e.program, e.err = c.compile(name, build); e.err == nil {
 			c.add(e.program)
+			return
+		}
+		c.mu.Lock() // what failed for want of memory may do another time
+		defer c.mu.Unlock()
+		if c.entries[name] == e {
+			delete(c.entries, name)
 		}
 	})
 	return e.program, e.err
@@ -185,9 +191,23 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	}
 	paced(ctx, func() { outputs, err = p.execute(inputs, donated) })
 	if err != nil {
+		p.drop(inputs, donated)
 		return nil, &RunError{p.name, err}
 	}
 	return outputs, nil
+}
+
+// drop frees what a call that has failed was to take. go-xla leaves it to the garbage collector, which does not see the memory of a
+// device; freeing twice does no harm there. The pure-Go backend may have done so, and used the memory again.
+func (p *Program) drop(inputs []compute.Buffer, donated []bool) {
+	if p.mesh.backend.Name() == "go" {
+		return
+	}
+	for i, taken := range donated {
+		if taken {
+			_ = inputs[i].Finalize() // it is gone either way
+		}
+	}
 }
 
 // RunError is what became of a program that did not run: a fault of the device, as a rule, and not of what it was given.
