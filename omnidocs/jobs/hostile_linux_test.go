@@ -58,7 +58,10 @@ func TestFullDisk(t *testing.T) {
 	b, err := ProcessDirectory(t.Context(), in, ex, pictures(out))
 	require.NoError(t, err)
 	require.Equal(t, count, b.TotalPages())
-	failed, problems := 0, 0
+	failed, problems := 0, len(b.Problems)
+	for _, problem := range b.Problems {
+		require.ErrorIs(t, problem, syscall.ENOSPC)
+	}
 	for id, d := range b.All() {
 		problems += len(d.Problems)
 		for _, problem := range d.Problems {

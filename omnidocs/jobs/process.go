@@ -72,7 +72,7 @@ func ProcessBatch(ctx context.Context, batch *omnidocs.DocumentBatch, ex textext
 	return processBatch(ctx, commonDir(batch.Paths()), batch, ex, opts)
 }
 
-func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch, ex textextraction.TextExtractor, opts DirectoryOptions) (_ *BatchResult, err error) {
+func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch, ex textextraction.TextExtractor, opts DirectoryOptions) (result *BatchResult, err error) {
 	start := time.Now()
 	if opts.Options, err = opts.withDefaults(); err != nil {
 		return nil, err
@@ -87,7 +87,16 @@ func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch
 			if opts.Journal, err = out.journal(); err != nil {
 				return nil, fmt.Errorf("jobs: output folder %q: %w", opts.OutputDir, err)
 			}
-			defer func() { err = errors.Join(err, opts.Journal.Close()) }()
+			defer func() {
+				problem := opts.Journal.Close()
+				switch {
+				case problem == nil:
+				case result == nil:
+					err = errors.Join(err, problem)
+				default: // a full disk, for example: what was read is none the worse
+					result.Problems = append(result.Problems, problem)
+				}
+			}()
 		}
 	}
 	results := map[string]*DocumentResult{}
@@ -105,7 +114,7 @@ func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch
 	}
 	entries := batchEntries(dir, batch)
 	err = r.all(ctx, entries)
-	result := &BatchResult{Problems: batch.Problems(), Elapsed: time.Since(start)}
+	result = &BatchResult{Problems: batch.Problems(), Elapsed: time.Since(start)}
 	for _, e := range entries { // in the order of the documents, not in that in which they ended
 		if d := results[e.id]; d != nil {
 			result.Add(e.id, d)

@@ -127,7 +127,7 @@ func (d *DocumentResult) String() string {
 //
 // In JSON it has the shape of Python's BatchResult.to_dict.
 type BatchResult struct {
-	// Problems are what was met in the folder and could not be read, and belongs to no document.
+	// Problems are what belongs to no document: what was met in the folder and could not be read, and a journal that could not be closed.
 	Problems []error
 	// Elapsed is how long the job took.
 	Elapsed time.Duration

@@ -161,7 +161,8 @@ func (j *Journal) Damaged() int {
 	return j.damaged
 }
 
-// Close ends what was begun and has not ended, and closes the journal. It may be called again.
+// Close ends what was begun and has not ended, and closes the journal. It may be called again. On a full disk that cannot be written, which is an error: what had begun then counts
+// as a death in the next journal, one too many.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	if j.closed {
