@@ -38,7 +38,8 @@ import (
 type flags struct {
 	model, image, device, dtype, prompt string
 	batch, size                         string
-	newTokens, runs, programs, parallel int
+	newTokens, runs, programs           int
+	parallel, loop                      int
 	bandwidth                           float64
 }
 
@@ -53,6 +54,7 @@ func main() {
 	flag.StringVar(&f.batch, "batch", "1", "N,…: pages written together, all the same page")
 	flag.IntVar(&f.newTokens, "new-tokens", 64, "tokens a page, whatever they are")
 	flag.IntVar(&f.runs, "runs", 2, "runs, of which the best counts")
+	flag.IntVar(&f.loop, "loop", 0, "tokens a call to the device, with the cache on it; 1 is layer by layer, 0 as the device has it")
 	flag.IntVar(&f.programs, "programs", 0, "how many of the programs that took most time to print too, on stderr")
 	flag.IntVar(&f.parallel, "tensor-parallel", 1, "devices that the model is divided among")
 	flag.Float64Var(&f.bandwidth, "bandwidth", 0, "of the device's memory, in GB/s; 0 measures it or looks it up")
@@ -97,6 +99,9 @@ func bench(ctx context.Context, f flags, out *json.Encoder) (err error) {
 	for i := range f.parallel {
 		where.Devices = append(where.Devices, compute.DeviceNum(i))
 	}
+	if f.loop > 0 {
+		where.HostCache, where.LoopTokens = false, f.loop
+	}
 	model, err := qwen.Load(ctx, where, os.DirFS(f.model), qwen.LoadOptions{DType: dtype})
 	if err != nil {
 		return err
@@ -105,7 +110,7 @@ func bench(ctx context.Context, f flags, out *json.Encoder) (err error) {
 	model.Spec.EOS = nil // a page has its tokens, whatever they are
 	base := report{
 		Engine: "omnidocs " + runtime.Version(), Model: f.model, Device: device.Name(), DType: f.dtype,
-		NewTokens: f.newTokens, Load: time.Since(start).Seconds(), Bandwidth: f.bandwidth, Weights: float64(model.WeightBytes()[0]) / 1e9,
+		NewTokens: f.newTokens, Loop: where.LoopTokens, Load: time.Since(start).Seconds(), Bandwidth: f.bandwidth, Weights: float64(model.WeightBytes()[0]) / 1e9,
 	}
 	if base.Bandwidth <= 0 {
 		base.Bandwidth = bandwidth(ctx, device)

@@ -24,6 +24,7 @@ type report struct {
 	VisualTokens int     `json:"visual_tokens"`
 	PromptTokens int     `json:"prompt_tokens"`
 	NewTokens    int     `json:"new_tokens"`
+	Loop         int     `json:"tokens_per_call,omitempty"`
 	Load         float64 `json:"load_s"`
 	Weights      float64 `json:"weights_gb"`
 	PeakMemory   float64 `json:"peak_memory_gb"`
