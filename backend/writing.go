@@ -72,7 +72,7 @@ func (s *scheduler) step(ctx context.Context) {
 		}
 		s.mark(ctx, slot)
 	}
-	s.shrink()
+	s.shrink(ctx)
 }
 
 // drop ends the pages whose contexts have ended.
@@ -94,12 +94,12 @@ func (s *scheduler) free(slot int) {
 }
 
 // shrink makes the cache smaller when a quarter of its slots would do, which leaves room for pages to come.
-func (s *scheduler) shrink() {
+func (s *scheduler) shrink(ctx context.Context) {
 	n := s.count()
 	if n == 0 || len(s.writing) < 4*n {
 		return
 	}
-	if err := s.fit(context.Background(), 2*n); err != nil {
+	if err := s.fit(ctx, 2*n); err != nil {
 		s.abandon(err)
 	}
 }
