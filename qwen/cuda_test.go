@@ -45,7 +45,7 @@ func lowering(t *testing.T) compute.Backend {
 	if err != nil {
 		t.Skipf("no XLA plugin for CPUs, which builds the graphs: %v", err)
 	}
-	dir, err := os.MkdirTemp("", "lowering-cpu-") // not the test's, whose name says CUDA
+	dir, err := os.MkdirTemp("", "lowering-cpu-") //nolint:usetesting // the name of the test's own says CUDA
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	link := filepath.Join(dir, "plugin.so") // go-xla keeps one plugin a path: this one is ours to rename

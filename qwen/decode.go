@@ -29,7 +29,7 @@ type Turn struct {
 // several in one call to the device. A token that ends a sequence is the last of its slot. The first of Tokens goes into the cache,
 // of what is chosen all but the last. The context is obeyed before each call.
 func (m *Model) Decode(ctx context.Context, cache *Cache, turn Turn) ([]Chosen, error) {
-	if m.loops(cache) {
+	if m.loops() {
 		out, err := m.decodeLoop(ctx, cache, turn)
 		if !errors.Is(err, program.ErrNoLoop) {
 			if err != nil {
@@ -57,7 +57,7 @@ func (m *Model) Decode(ctx context.Context, cache *Cache, turn Turn) ([]Chosen, 
 }
 
 // loops says whether several tokens can be written in one call. Experts are chosen by the host, between the layers.
-func (m *Model) loops(cache *Cache) bool {
+func (m *Model) loops() bool {
 	return m.runtime.LoopTokens > 1 && !m.runtime.HostCache && m.mesh.Size() == 1 && m.local.Text.Sparse == nil && !m.noLoop.Load()
 }
 
