@@ -153,34 +153,49 @@ func largestPatches(requests []backend.Request, outputs []backend.Output) int {
 	return (most + 127) / 128 * 128 // as XLA pads them
 }
 
-// Where memory has room for the largest page alone, the others wait for it, and the cache grows as far as that allows: a page that has
-// to make way begins again. All are read as they are alone.
+// What memory has no room for waits: pages for the largest that is on its way, and the cache for pages. Where pages that are there get
+// longer than there is room for, those that came last begin again. All are read as they are alone.
 func TestLittleMemory(t *testing.T) {
-	var requests []backend.Request
-	for i, img := range testPages(t) {
-		requests = append(requests, backend.Request{Image: img, Prompt: "x", MaxNewTokens: 300 - 10*i, Repetition: backend.Repetition{Off: true}})
+	p := planner(t)
+	small := qwen.Bounds{MinPixels: 1, MaxPixels: 4096}
+	page, err := p.Page(96, 64, small, qwen.Prompt{Text: "x"})
+	require.NoError(t, err)
+	for name, test := range map[string]struct {
+		room   int64
+		bounds qwen.Bounds
+		evicts bool
+	}{
+		"the largest page alone": {largestPage(t), qwen.Bounds{}, false},
+		"three short pages":      {p.Cache(3, 256).Most() + page.Peak(), small, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests []backend.Request
+			for i, img := range testPages(t) {
+				requests = append(requests, backend.Request{
+					Image: img, Prompt: "x", MaxNewTokens: 300 - 10*i, Repetition: backend.Repetition{Off: true},
+					MinPixels: test.bounds.MinPixels, MaxPixels: test.bounds.MaxPixels,
+				})
+			}
+			want := generate(t, loadEngine(t, backend.LoadOptions{}), requests)
+			e, counted := countedEngine(t, true, backend.LoadOptions{MaxBatch: 4, MemoryLimit: -1})
+			_, weights := counted.Live()
+			backend.SetRoom(e, test.room)
+			told := make([]string, len(requests))
+			for i := range requests {
+				requests[i].Text = func(offset int, text string) { told[i] = told[i][:offset] + text }
+			}
+			for i, out := range generate(t, e, requests) {
+				require.Equal(t, want[i].Tokens, out.Tokens, "page %d", i)
+				require.Equal(t, out.Text, told[i], "what was told is what was written, though the page began again")
+			}
+			require.LessOrEqual(t, counted.Peak()-weights, test.room+e.Plan().VisionCache, "the limit is kept to")
+			s := e.Stats()
+			require.EqualValues(t, 4, s.Pages.Done)
+			require.Zero(t, s.Pages.Running+s.Pages.Queued)
+			require.Equal(t, test.evicts, s.Pages.Evictions > 0, "%d evictions", s.Pages.Evictions)
+			closeEngine(t, e, counted)
+		})
 	}
-	want := generate(t, loadEngine(t, backend.LoadOptions{MaxBatch: 4}), requests)
-	e, counted := countedEngine(t, true, backend.LoadOptions{MaxBatch: 4, MemoryLimit: -1})
-	_, weights := counted.Live()
-	room := largestPage(t)
-	backend.SetRoom(e, room)
-	told := make([]string, len(requests))
-	for i := range requests {
-		requests[i].Text = func(offset int, text string) { told[i] = told[i][:offset] + text }
-	}
-	for i, out := range generate(t, e, requests) {
-		require.Equal(t, want[i].Tokens, out.Tokens, "page %d", i)
-		require.Equal(t, out.Text, told[i], "what was told is what was written, though the page began again")
-	}
-	require.LessOrEqual(t, counted.Peak()-weights, room+e.Plan().VisionCache, "the limit is kept to")
-	s := e.Stats()
-	require.EqualValues(t, 4, s.Pages.Done)
-	require.Zero(t, s.Pages.Running+s.Pages.Queued)
-	if planner(t).Cache(4, 512).Most() > room {
-		require.Positive(t, s.Pages.Evictions)
-	}
-	closeEngine(t, e, counted)
 }
 
 // planner is that of the engines of these tests.
