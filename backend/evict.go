@@ -61,13 +61,13 @@ func (j *job) smaller() bool {
 	return true
 }
 
-// makeWay sees that the cache has room for one more token of each page, or takes their slots away from those that came last.
+// makeWay sees that the cache has room for the next tokens of each page, or takes their slots away from those that came last.
 func (s *scheduler) makeWay(ctx context.Context) error {
 	for {
 		tokens := 0
 		for slot, j := range s.writing {
 			if j != nil {
-				tokens = max(tokens, s.cache.Length(slot)+1)
+				tokens = max(tokens, min(s.cache.Length(slot)+s.room.planner.Ahead(), s.limit))
 			}
 		}
 		n := s.count()

@@ -58,7 +58,8 @@ type LoadOptions struct {
 	// the device has: of a GPU what is free of it, of a CPU what this process could still take within the limits of the machine and
 	// its control group (see [Device.Memory]). Negative is no limit.
 	//
-	// A model that does not fit is refused before anything is loaded, with an error that matches [ErrOutOfMemory].
+	// A model that does not fit is refused before anything is loaded, with an error that matches [ErrOutOfMemory]. Pages are
+	// admitted, and the cache grows, within the limit: what would exceed it waits.
 	MemoryLimit int64
 	// MemoryUtilization is the share of the device's memory to use in the place of all, from 0.1 to 1: on GPUs it is reserved when the
 	// device is opened, of all that there is; on CPUs it counts of what is free. MemoryLimit must then be 0.

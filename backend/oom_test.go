@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -251,7 +250,7 @@ func TestCanceledWhileWaiting(t *testing.T) {
 		select {
 		case err := <-done:
 			if err != nil {
-				require.True(t, strings.Contains(err.Error(), "canceled"), err)
+				require.ErrorIs(t, err, context.Canceled)
 			}
 		case <-time.After(time.Minute):
 			t.Fatal("a page hangs")

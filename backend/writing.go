@@ -22,7 +22,7 @@ func (s *scheduler) makeRoom(ctx context.Context, tokens int) (int, error) {
 		if j == nil {
 			free = slot
 		} else {
-			tokens = max(tokens, s.cache.Length(slot)+1)
+			tokens = max(tokens, min(s.cache.Length(slot)+s.room.planner.Ahead(), s.limit))
 		}
 	}
 	if n == 0 { // there is no less than that
@@ -91,7 +91,7 @@ func (s *scheduler) step(ctx context.Context) {
 		}
 		s.mark(ctx, slot)
 	}
-	s.shrink()
+	s.shrink(ctx)
 }
 
 // drop ends the pages whose contexts have ended.
@@ -113,12 +113,12 @@ func (s *scheduler) free(slot int) {
 }
 
 // shrink makes the cache smaller when a quarter of its slots would do, which leaves room for pages to come.
-func (s *scheduler) shrink() {
+func (s *scheduler) shrink(ctx context.Context) {
 	n := s.count()
 	if n == 0 || len(s.writing) < 4*n {
 		return
 	}
-	if err := s.fit(context.Background(), 2*n); err != nil {
+	if err := s.fit(ctx, 2*n); err != nil {
 		s.fail(err)
 	}
 }

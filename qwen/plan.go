@@ -162,6 +162,9 @@ func (p *Planner) Cache(slots, tokens int) CachePlan {
 	return c
 }
 
+// Ahead is how many tokens more than it has a sequence needs room for in the cache while it is written on.
+func (p *Planner) Ahead() int { return p.m.runtime.LoopTokens + 1 }
+
 // Tokens is the largest number of tokens in a sequence, up to limit, for which a cache of so many slots takes no more than so many
 // bytes with all that it needs to grow to it and to step; 0 if there is none.
 func (p *Planner) Tokens(slots, limit int, bytes int64) int {

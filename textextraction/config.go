@@ -105,13 +105,19 @@ type QwenTextPyTorchConfig struct {
 	// does not fit is refused before anything is loaded, with an error that matches [ErrOutOfMemory] and says what would help. Zero
 	// means what is free; negative is no limit.
 	MemoryLimit int64 `json:"memory_limit,omitzero"`
+	// OutOfMemoryRetries is how many times a page that the device's memory has no room for is tried again, each time with half the
+	// pixels, from 0 to 8. Zero means that it fails, with an error that matches [ErrOutOfMemory]. The result's VisualTokens tell.
+	OutOfMemoryRetries int `json:"out_of_memory_retries,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
 	Progress func(LoadProgress) `json:"-"`
 }
 
-const maxBatchSize = 1024
+const (
+	maxBatchSize          = 1024
+	maxOutOfMemoryRetries = 8
+)
 
 // torchDtypes are the values of TorchDtype.
 var torchDtypes = []string{"auto", "float32", "bfloat16", "float16"}
@@ -170,6 +176,8 @@ func (c QwenTextPyTorchConfig) faults(tokens, batch string) (f faults) {
 	checkSampling(&f, c.sampling())
 	checkPixels(&f, c.MinPixels, c.MaxPixels)
 	checkContinuations(&f, c.MaxContinuations)
+	f.check(c.OutOfMemoryRetries >= 0 && c.OutOfMemoryRetries <= maxOutOfMemoryRetries, "OutOfMemoryRetries", c.OutOfMemoryRetries,
+		fmt.Sprintf("is outside 0 to %d", maxOutOfMemoryRetries))
 	f.add(c.Repetition.Validate())
 	f.check(c.BatchSize >= 1 && c.BatchSize <= maxBatchSize, batch, c.BatchSize,
 		fmt.Sprintf("is outside 1 to %d", maxBatchSize))
@@ -213,6 +221,7 @@ func (c QwenTextPyTorchConfig) settings() (settings, QwenTextPyTorchConfig) {
 	c = preset.fill(c).withDefaults()
 	return settings{
 		config:    "QwenTextPyTorchConfig",
+		smaller:   c.OutOfMemoryRetries,
 		batchSize: c.BatchSize,
 		preset:    preset,
 		options: Options{

@@ -71,6 +71,8 @@ type QwenTextVLLMConfig struct {
 	MinPixels    int     `json:"min_pixels,omitzero"`
 	MaxPixels    int     `json:"max_pixels,omitzero"`
 	SystemPrompt string  `json:"system_prompt,omitzero"`
+	// OutOfMemoryRetries is that of [QwenTextPyTorchConfig].
+	OutOfMemoryRetries int `json:"out_of_memory_retries,omitzero"`
 	// MaxContinuations is how often an answer that has reached its bound on tokens is allowed as many more, up to the model's context;
 	// 0 to 32. Zero means that it is cut there, and its result is marked Truncated.
 	MaxContinuations int `json:"max_continuations,omitzero"`
@@ -109,7 +111,7 @@ func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 		Model: c.Model, Revision: c.Revision, Device: c.Device, TorchDtype: c.TorchDtype, Quantization: c.Quantization,
 		Devices: c.Devices, DeviceIDs: c.DeviceIDs, CacheDir: c.DownloadDir, Preset: c.Preset, CustomPreset: c.CustomPreset, MaxNewTokens: c.MaxTokens,
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
-		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations,
+		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations, OutOfMemoryRetries: c.OutOfMemoryRetries,
 		ReadBlankPages: c.ReadBlankPages, DetectOrientation: c.DetectOrientation,
 		BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
 	}

@@ -29,6 +29,7 @@ func TestVLLMConfigRanges(t *testing.T) {
 		{"memory", QwenTextVLLMConfig{GPUMemoryUtilization: 1.1}, "GPUMemoryUtilization: 1.1 is outside 0.1 to 1"},
 		{"the guide's memory", QwenTextVLLMConfig{GPUMemoryUtilization: 0.9}, ""},
 		{"two limits", QwenTextVLLMConfig{GPUMemoryUtilization: 0.9, MemoryLimit: 1 << 30}, "MemoryLimit: 1073741824 is given together"},
+		{"retries", QwenTextVLLMConfig{OutOfMemoryRetries: 9}, "OutOfMemoryRetries: 9 is outside 0 to 8"},
 		{"context", QwenTextVLLMConfig{MaxModelLen: 1023}, "MaxModelLen: 1023 is less than 1024"},
 		{"tokens", QwenTextVLLMConfig{MaxTokens: 255}, "MaxTokens: 255 is outside 256 to 32768"},
 		{"slots", QwenTextVLLMConfig{MaxNumSeqs: -1}, "MaxNumSeqs: -1 is outside 1 to 1024"},
@@ -59,6 +60,7 @@ func TestVLLMConfigRanges(t *testing.T) {
 	require.Equal(t, 15, s.batchSize, "three engines of five")
 	s, err = QwenTextPyTorchConfig{DeviceIDs: []int{3, 1}, BatchSize: 4}.check()
 	require.NoError(t, err)
+	require.Equal(t, 8, s.batchSize)
 }
 
 func TestVLLMConfigJSON(t *testing.T) {

@@ -136,7 +136,9 @@ func (x *QwenTextExtractor) requestFor(ctx context.Context, img image.Image, opt
 		MaxPixels:        opts.MaxPixels,
 		Repetition:       opts.Repetition,
 		MaxContinuations: opts.MaxContinuations,
-		Progress:         opts.TokenProgress,
+
+		OutOfMemoryRetries: x.settings.smaller,
+		Progress:           opts.TokenProgress,
 	}
 	if err := x.settings.preset.request(ctx, &r, opts.MinPixels > 0 || opts.MaxPixels > 0); err != nil {
 		return backend.Request{}, err

@@ -66,6 +66,7 @@ type Options struct {
 type settings struct {
 	config    string  // the config's type, for messages
 	batchSize int     // pages decoded together
+	smaller   int     // times that a page is tried with fewer pixels for want of memory
 	preset    *Preset // nil: the base models', which adds nothing
 	options   Options
 	logger    *slog.Logger
