@@ -188,14 +188,7 @@ func TestKeepsHonestRepetition(t *testing.T) {
 // longUnit is a text of exactly so many tokens, in which no beginning of an answer comes again.
 func longUnit(r *rand.Rand, tokens int) string {
 	var w words
-	text := ""
-	for ids := w.encode(prose(r, tokens)); ; ids = ids[:len(ids)-1] {
-		if len(ids) == tokens {
-			text = w.decode(ids)
-			break
-		}
-	}
-	return text
+	return w.decode(w.encode(prose(r, tokens))[:tokens])
 }
 
 // A page that begins again and again, with a period beyond MaxPeriod.

@@ -34,7 +34,8 @@ func (c *checker) streams(ctx context.Context, content [2]string) {
 		c.result("Stream", result, opts.Format)
 		c.check(result.Content == want, "Stream: the result's Content is %q, Extract gives %q", result.Content, want)
 	}
-	for range c.ex.Stream(ctx, c.page, textextraction.Options{}) {
+	for _, err := range c.ex.Stream(ctx, c.page, textextraction.Options{}) {
+		c.check(err == nil, "Stream: %v", err)
 		break // which ends the page
 	}
 	c.streamFails(ctx, "of an unknown format", textextraction.ErrFormat)
