@@ -87,7 +87,7 @@ func withFile[T any](f file, do func(r io.ReaderAt, size int64) (T, error)) (res
 	if err != nil {
 		return result, err
 	}
-	defer open.close()
+	defer func() { _ = open.close() }() // it was only read
 	return do(open, open.size)
 }
 

@@ -11,8 +11,10 @@ import (
 const (
 	// DefaultDPI is the default resolution, in dots per inch, at which a PDF's pages are rendered.
 	DefaultDPI = 150
-	// MinDPI and MaxDPI are the range of resolutions.
-	MinDPI, MaxDPI = 50, 600
+	// MinDPI is the least resolution.
+	MinDPI = 50
+	// MaxDPI is the highest.
+	MaxDPI = 600
 	// DefaultMaxPixels is the default limit on a page: an A4 page at 1,350 dpi.
 	DefaultMaxPixels = imageproc.DefaultMaxPixels
 	// DefaultMaxBytes is the default limit on a document that is not a file, and on a picture file: 256 MiB.

@@ -44,6 +44,7 @@ func BenchmarkStep(b *testing.B) {
 }
 
 func benchmarkStep(b *testing.B, m *qwen.Model, limit int, lengths []int) {
+	b.Helper()
 	ctx := b.Context()
 	cache := m.NewCache(len(lengths), limit)
 	defer func() { require.NoError(b, cache.Close()) }()

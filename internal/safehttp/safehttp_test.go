@@ -43,7 +43,7 @@ func portOf(t *testing.T, rawURL string) int {
 // the last.
 func resolver(t *testing.T, table map[string][]string) *net.Resolver {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	var mu sync.Mutex

@@ -193,7 +193,7 @@ func (r *run) readLayer(t *task, doc document) (err error) {
 		return nil
 	}
 	if t.layer, err = doc.PageText(t.ctx, t.page); t.ctx.Err() != nil {
-		return nil // the page says so
+		return nil //nolint:nilerr // the page says so
 	}
 	return err
 }

@@ -127,7 +127,7 @@ func TestLoadOnce(t *testing.T) {
 	c := modelcache.New(modelcache.Config{})
 	var loads atomic.Int32
 	release := make(chan struct{})
-	slow := func(context.Context) (*model, error) {
+	slow := func(context.Context) (*model, error) { //nolint:unparam // as a loader is
 		loads.Add(1)
 		<-release
 		return &model{}, nil
@@ -200,7 +200,7 @@ func TestLoadFails(t *testing.T) {
 	require.Zero(t, c.Info().NumEntries)
 	ref := load(t, c, "x")
 	require.Equal(t, "x", ref.Value.name)
-	_, err = modelcache.Load(t.Context(), c, "x", func(context.Context) (*other, error) { return nil, nil })
+	_, err = modelcache.Load(t.Context(), c, "x", func(context.Context) (*other, error) { return &other{}, nil })
 	require.ErrorIs(t, err, modelcache.ErrType)
 	require.Equal(t, 1, c.Info().Entries["x"].RefCount)
 }
