@@ -168,8 +168,10 @@ func TestLoadOfOneEngineFails(t *testing.T) {
 	defer func() { require.NoError(t, device.Close()) }()
 	l := &loading{
 		o: LoadOptions{Model: "omnidocs/tiny"}, fsys: tiny.FS(), device: device, dtype: dtypes.Float32,
-		places: [][]compute.DeviceNum{{0}, {7}, {1}},
+		places: [][]compute.DeviceNum{{0}, {7}, {1}}, plan: &Plan{Slots: 1},
 	}
+	l.planner, err = l.plannerFor(l.places[0])
+	require.NoError(t, err)
 	_, err = l.engines(t.Context())
 	require.ErrorContains(t, err, "engine 1 of 3, device 7: backend: load omnidocs/tiny: ")
 	require.NotErrorIs(t, err, context.Canceled)
