@@ -14,8 +14,11 @@ import (
 // browse opens the report in headless Chromium and returns its document as it is when its script has run. With OMNIDOCS_SCREENSHOTS a folder, it leaves a picture there.
 func browse(t *testing.T, browser, path, fragment string) string {
 	t.Helper()
+	profile, err := os.MkdirTemp("", "omnidocs-chromium-") //nolint:usetesting // the browser's children may write into it when it has ended
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	args := []string{
-		"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir=" + t.TempDir(), "--enable-logging=stderr",
+		"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir=" + profile, "--enable-logging=stderr",
 		"--virtual-time-budget=5000", "--window-size=1400,2600",
 	}
 	if dir := os.Getenv("OMNIDOCS_SCREENSHOTS"); dir != "" {

@@ -42,9 +42,12 @@ func openTab(t *testing.T, url string) *tab {
 	if err != nil {
 		t.Skip("chromium is not installed (apt-get install chromium)")
 	}
+	profile, err := os.MkdirTemp("", "omnidocs-chromium-") //nolint:usetesting // the browser's children may write into it when it has ended
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	ctx, cancel := context.WithCancel(context.Background())
 	c := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-		"--remote-allow-origins=*", "--window-size=1280,1000", "--user-data-dir="+t.TempDir(), url)
+		"--remote-allow-origins=*", "--window-size=1280,1000", "--user-data-dir="+profile, url)
 	stderr, err := c.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.Start())
