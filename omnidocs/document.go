@@ -72,7 +72,12 @@ func (d *Document) Metadata() DocumentMetadata {
 }
 
 // String tells the document's name and the number of its pages.
-func (d *Document) String() string { return fmt.Sprintf("%s (%d pages)", d.name, d.PageCount()) }
+func (d *Document) String() string {
+	if d.PageCount() == 1 {
+		return d.name + " (1 page)"
+	}
+	return fmt.Sprintf("%s (%d pages)", d.name, d.PageCount())
+}
 
 // Page renders page i. The image is shared: do not change it. An error, unless it is a [PageRangeError], is a [PageError];
 // the other pages can be read all the same.

@@ -11,7 +11,7 @@ var (
 	// ErrClosed is matched by the errors of a document that has been closed.
 	ErrClosed = errors.New("omnidocs: document is closed")
 	// ErrPassword is matched by the error of an encrypted PDF for which no password was given, or a wrong one.
-	ErrPassword = errors.New("password required or wrong")
+	ErrPassword = errors.New("password missing or wrong")
 	// ErrPageTimeout is matched by the error of a page that took longer than [LoadOptions].PageTimeout.
 	ErrPageTimeout = errors.New("page timed out")
 	// ErrOptions is matched by the errors of options that are out of range.
@@ -91,3 +91,11 @@ func (e *PageError) Error() string {
 
 // Unwrap returns Err.
 func (e *PageError) Unwrap() error { return e.Err }
+
+// as makes an error match target too, without saying it twice.
+func as(target, err error) error { return &matching{err, target} }
+
+type matching struct{ err, target error }
+
+func (m *matching) Error() string   { return m.err.Error() }
+func (m *matching) Unwrap() []error { return []error{m.err, m.target} }

@@ -61,11 +61,11 @@ func (s *pdfSource) close() error {
 func pdfError(err error) error {
 	switch {
 	case errors.Is(err, pdf.ErrPassword):
-		return fmt.Errorf("%w: give LoadOptions.Password: %w", ErrPassword, err)
+		return as(ErrPassword, fmt.Errorf("%w; give LoadOptions.Password", err))
 	case errors.Is(err, pdf.ErrTooLarge):
-		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+		return as(ErrTooLarge, err)
 	case errors.Is(err, pdf.ErrTimeout):
-		return fmt.Errorf("%w: %w", ErrPageTimeout, err)
+		return as(ErrPageTimeout, err)
 	}
 	return err
 }

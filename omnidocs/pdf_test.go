@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -127,6 +128,21 @@ func TestFromPDFErrors(t *testing.T) {
 	require.ErrorContains(t, err, "it is a PDF")
 }
 
+func TestEncryptedPDF(t *testing.T) {
+	path := filepath.Join("internal", "pdf", "testdata", "encrypted_aes256.pdf")
+	_, err := omnidocs.FromPDF(t.Context(), path, omnidocs.LoadOptions{})
+	var loadError *omnidocs.DocumentLoadError
+	require.ErrorAs(t, err, &loadError)
+	require.ErrorIs(t, err, omnidocs.ErrPassword)
+	require.ErrorContains(t, err, "give LoadOptions.Password")
+	doc, err := omnidocs.FromPDF(t.Context(), path, omnidocs.LoadOptions{Password: "sesame"})
+	require.NoError(t, err)
+	defer doc.Close()
+	text, err := doc.Text(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "a secret", text)
+}
+
 // A folder of PDFs, one of which is damaged.
 func TestBatchOfPDFs(t *testing.T) {
 	dir := t.TempDir()
@@ -140,4 +156,26 @@ func TestBatchOfPDFs(t *testing.T) {
 		seen = append(seen, fmt.Sprint(page.Document, page.Page, err == nil))
 	}
 	require.Equal(t, []string{"0 0 true", "0 1 true", "1 0 false", "2 0 true"}, seen)
+}
+
+// A document of 500 pages takes no more memory than one of few: the pages are let go of, and so is what PDFium keeps.
+func TestMemoryOf500Pages(t *testing.T) {
+	pages := make([]pdfwriter.Page, 500)
+	for i := range pages {
+		pages[i].Text = strings.Repeat(fmt.Sprintf("Line of page %d.\n", i), 40)
+	}
+	doc, err := omnidocs.FromBytes(t.Context(), pdfwriter.Write(nil, pages...), "long.pdf", omnidocs.LoadOptions{DPI: 72})
+	require.NoError(t, err)
+	defer doc.Close()
+	n, peak := 0, uint64(0)
+	for img, err := range doc.Pages(t.Context()) {
+		require.NoError(t, err)
+		require.NotNil(t, img)
+		if n++; n%25 == 0 {
+			peak = max(peak, heap())
+		}
+	}
+	require.Equal(t, 500, n)
+	t.Logf("peak of the heap: %d MB", peak>>20)
+	require.Less(t, peak, uint64(250<<20), "all pages together would be 725 MB")
 }

@@ -3,7 +3,6 @@ package omnidocs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"image"
 	"io"
 	"strings"
@@ -73,10 +72,10 @@ func (*pictures) close() error                              { return nil }
 func pictureError(err error) error {
 	switch {
 	case errors.Is(err, imageproc.ErrTooLarge):
-		return fmt.Errorf("%w: %w: %w", textextraction.ErrImage, ErrTooLarge, err)
+		return as(ErrTooLarge, as(textextraction.ErrImage, err))
 	case errors.Is(err, imageproc.ErrEmpty), errors.Is(err, imageproc.ErrFormat), errors.Is(err, imageproc.ErrTruncated),
 		errors.Is(err, imageproc.ErrCorrupt), errors.Is(err, imageproc.ErrUnsupported):
-		return fmt.Errorf("%w: %w", textextraction.ErrImage, err)
+		return as(textextraction.ErrImage, err)
 	}
 	return err
 }

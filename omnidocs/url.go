@@ -102,11 +102,11 @@ func downloadError(rawURL string, err error) error {
 	case errors.As(err, &status):
 		download.Status, download.RetryAfter = status.Code, status.RetryAfter
 	case errors.Is(err, safehttp.ErrRefused):
-		download.Err = fmt.Errorf("%w: %w", ErrURLRefused, err)
+		download.Err = as(ErrURLRefused, err)
 	case errors.Is(err, safehttp.ErrTooLarge):
-		download.Err = fmt.Errorf("%w: %w", ErrTooLarge, err)
+		download.Err = as(ErrTooLarge, err)
 	case errors.Is(err, safehttp.ErrTimeout):
-		download.Err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+		download.Err = as(context.DeadlineExceeded, err)
 	}
 	return download
 }

@@ -13,7 +13,7 @@ import (
 // the file.
 var (
 	// ErrPassword is an encrypted PDF for which there is no password, or a wrong one.
-	ErrPassword = errors.New("password required or wrong")
+	ErrPassword = errors.New("PDF is encrypted: the password is missing or wrong")
 	// ErrDamaged is a file, or a page, that PDFium cannot make sense of.
 	ErrDamaged = errors.New("PDF is damaged")
 	// ErrUnsupported is a PDF with an encryption that PDFium does not know.
