@@ -1,5 +1,5 @@
-"""Writes the averaged weights of work/ck.pt as a Hugging Face folder (bfloat16) and checks transformers' logits against
-this folder's own forward pass: python export.py --ck work/ck.pt --out ../checkpoint"""
+"""Writes the averaged weights of work/best.pt as a Hugging Face folder (bfloat16) and checks transformers' logits against
+this folder's own forward pass: python export.py --ck work/best.pt --out ../checkpoint"""
 import argparse
 import json
 import os
@@ -9,9 +9,10 @@ import shutil
 import torch
 from safetensors.torch import save_file
 
-from data import Corpus, page
+from data import MARKDOWN, Kind, page
 from model import TEXT, VISION, Tiny, to_hf
-from prompt import CHECKPOINT, EOT, IE, IP, MID, PRE, VE, VP, VS, encode
+from prompt import CHECKPOINT, EOT, IE, IP, PRE, VE, VP, VS, after, encode
+from text import Corpus
 
 
 def config():
@@ -103,15 +104,15 @@ def check(out, state):
     # The exported planes are rounded one by one: six times the rounded sixth, not the rounded weight.
     own.visual["patch"].weight.copy_((state["visual.patch.weight"] / 6).float() * 6)
     hf = Qwen3VLForConditionalGeneration.from_pretrained(out, dtype=torch.float32).eval()
-    p = page(random.Random(3), Corpus(True), 448, 256)
+    p, mid = page(random.Random(3), Corpus(True), 448, 256, Kind()), after(MARKDOWN)
     q = AutoImageProcessor.from_pretrained(out)(images=[Image.fromarray(p.image.astype("uint8")).convert("RGB")], return_tensors="pt")
-    ids = torch.tensor([PRE + [IP] * (int(q["image_grid_thw"].prod()) // 4) + MID + encode(p.text)])
+    ids = torch.tensor([PRE + [IP] * (int(q["image_grid_thw"].prod()) // 4) + mid + encode(p.text)])
     ref = hf(input_ids=ids, attention_mask=torch.ones_like(ids), mm_token_type_ids=(ids == IP).int(), **q).logits[0]
     caches = [{} for _ in own.language_model["layers"]]
     im, first = torch.from_numpy(p.image)[None], len(PRE)
     vis, deep = own.see(im)
     emb = own.language_model["embed_tokens"]
-    x = torch.cat([emb(torch.tensor([PRE])), vis, emb(torch.tensor([MID + encode(p.text)]))], 1)
+    x = torch.cat([emb(torch.tensor([PRE])), vis, emb(torch.tensor([mid + encode(p.text)]))], 1)
     cos, sin = own.tables(256, 448, first, x.shape[1])[4:]
     for i, l in enumerate(own.language_model["layers"]):
         x, _ = l(x, cos, sin, cache=caches[i])

@@ -6,12 +6,13 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from data import CELL, INSIDE, PREV, SLOTS
+from attention import attend
+from data import CELL, SLOTS
+from text import CLASSES
 
 PATCH, MERGE = 16, 2
-CLASSES = 98
 TEXT = dict(vocab_size=263, hidden_size=192, intermediate_size=512, num_hidden_layers=5, num_attention_heads=6, num_key_value_heads=3, head_dim=32)
-VISION = dict(depth=3, hidden_size=128, intermediate_size=384, num_heads=4, num_position_embeddings=1024)
+VISION = dict(depth=5, hidden_size=128, intermediate_size=384, num_heads=4, num_position_embeddings=1024)
 SECTION, THETA = (6, 5, 5), 10000.0
 GUIDED = {1: (0,), 2: (0, 2), 3: (0, 2, 4), 4: (0,)}  # layer -> heads whose attention is shown where to look
 
@@ -26,7 +27,7 @@ class VisionBlock(nn.Module):
     def forward(self, x, cos, sin, heads):
         b, n, d = x.shape
         q, k, v = self.attn["qkv"](self.norm1(x)).view(b, n, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
-        o = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v)
+        o = attend(rotate(q, cos, sin), rotate(k, cos, sin), v)
         x = x + self.attn["proj"](o.transpose(1, 2).reshape(b, n, d))
         return x + self.mlp["linear_fc2"](F.gelu(self.mlp["linear_fc1"](self.norm2(x)), approximate="tanh"))
 
@@ -84,10 +85,7 @@ class Layer(nn.Module):
             cache["k"], cache["v"] = k, v
         g = self.h // self.kv
         kk, vv = k.repeat_interleave(g, 1), v.repeat_interleave(g, 1)
-        if mask is not None:
-            o = F.scaled_dot_product_attention(q, kk, vv, attn_mask=mask)
-        else:
-            o = F.scaled_dot_product_attention(q, kk, vv, is_causal=q.shape[2] > 1)
+        o = attend(q, kk, vv, mask, causal=mask is None)
         loss = None
         if guide is not None:
             heads, t, where, first, mask_g = guide
@@ -137,6 +135,20 @@ class Tiny(nn.Module):
             l.self_attn["o_proj"].weight.data.mul_(0.3)
             l.mlp["down_proj"].weight.data.mul_(0.3)
         self._tables = {}
+
+    def start_from(self, tensors):
+        """Takes the weights of a Hugging Face checkpoint with as many layers or fewer. What it lacks begins by changing nothing:
+        added blocks of the vision tower add zero, the extra heads say nothing and push nothing back."""
+        own, taken = self.state_dict(), set()
+        for k, v in tensors.items():
+            k = k.removeprefix("model.")
+            if k.startswith("visual.patch_embed.proj."):
+                k, v = k.replace("patch_embed.proj", "patch"), v.float().sum((1, 2)).flatten(1) if v.dim() > 1 else v
+            own[k].copy_(v)
+            taken.add(k)
+        for k, v in own.items():
+            if k not in taken and (k.startswith("aux.") or k.startswith("visual.blocks.") and ("attn.proj" in k or "linear_fc2" in k)):
+                v.zero_()
 
     def tables(self, h, w, pre, total):
         """Interpolated position rows, vision and text cos/sin, for a page of h x w px and total tokens."""

@@ -1,4 +1,4 @@
-"""The byte tokenizer and the ids around a page: the chat template with one image and the words "qwenvl markdown"."""
+"""The byte tokenizer and the ids around a page: the chat template with one image and the words of the prompt."""
 import os
 
 from tokenizers import Tokenizer
@@ -17,4 +17,8 @@ def decode(ids):
 
 
 PRE = [IS] + encode("user\n") + [VS]
-MID = [VE] + encode("qwenvl markdown") + [IE] + encode("\n") + [IS] + encode("assistant\n")
+
+
+def after(prompt):
+    """The ids between the page and the answer."""
+    return [VE] + encode(prompt) + [IE] + encode("\n") + [IS] + encode("assistant\n")
