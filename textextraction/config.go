@@ -112,6 +112,9 @@ type QwenTextPyTorchConfig struct {
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
 	Progress func(LoadProgress) `json:"-"`
+	// Observer hears what happens in the engine: pages that come, start and end, calls of the model, compilations. The zero value hears
+	// nothing.
+	Observer Observer `json:"-"`
 }
 
 const (

@@ -85,6 +85,9 @@ type QwenTextVLLMConfig struct {
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
 	Progress func(LoadProgress) `json:"-"`
+	// Observer hears what happens in the engine: pages that come, start and end, calls of the model, compilations. The zero value hears
+	// nothing.
+	Observer Observer `json:"-"`
 }
 
 // Bounds of MaxModelLen, and what zero fields stand for.
@@ -113,7 +116,7 @@ func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
 		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations, OutOfMemoryRetries: c.OutOfMemoryRetries,
 		ReadBlankPages: c.ReadBlankPages, DetectOrientation: c.DetectOrientation,
-		BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress,
+		BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress, Observer: c.Observer,
 	}
 }
 

@@ -85,5 +85,6 @@ func (c QwenTextPyTorchConfig) loadOptions() backend.LoadOptions {
 		Page:         backend.PlanPage{MinPixels: c.MinPixels, MaxPixels: c.MaxPixels, System: c.SystemPrompt},
 		Logger:       c.Logger,
 		Progress:     c.Progress,
+		Observer:     c.Observer,
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/omnidocs/omnidocs/backend"
 	"github.com/omnidocs/omnidocs/internal/tiny"
 	"github.com/omnidocs/omnidocs/textextraction"
 	"github.com/omnidocs/omnidocs/textextraction/textextractiontest"
@@ -20,9 +22,11 @@ func TestTinyModel(t *testing.T) {
 	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: text, Width: 384, Height: 128, Left: 0.001, Top: 0.001})
 	require.NoError(t, err)
 	var stages []string
+	var finished atomic.Int64
 	ex, err := textextraction.NewQwenTextExtractor(t.Context(), textextraction.QwenTextPyTorchConfig{
 		Model: textextraction.TinyModel, Device: "go", MaxNewTokens: 256, BatchSize: 2,
 		Progress: func(p textextraction.LoadProgress) { stages = append(stages, p.Stage) },
+		Observer: textextraction.Observer{Finished: func(backend.PageEvent) { finished.Add(1) }},
 	})
 	require.NoError(t, err)
 	require.Contains(t, stages, "weights")
@@ -43,6 +47,11 @@ func TestTinyModel(t *testing.T) {
 	require.Greater(t, res.Confidence.Probability(), 0.9)
 	require.Equal(t, res.CompletionTokens, res.Confidence.Tokens)
 	require.Len(t, res.Words(), res.WordCount)
+	stats, err := ex.Stats()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, stats.Pages.Done)
+	require.EqualValues(t, 1, finished.Load())
+	require.EqualValues(t, res.PromptTokens, stats.Tokens.Prompt)
 
 	require.NoError(t, textextractiontest.TestExtractor(t.Context(), ex, page.Image))
 }

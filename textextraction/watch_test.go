@@ -19,6 +19,9 @@ type watchedFake struct {
 
 func (f *watchedFake) Memory(context.Context) (backend.MemoryStats, error) { return f.memory, nil }
 func (f *watchedFake) GPUs(context.Context) ([]backend.GPU, error)         { return f.gpus, nil }
+func (f *watchedFake) Stats() backend.Stats {
+	return backend.Stats{Pages: backend.PageStats{Done: 7}}
+}
 
 func TestWatch(t *testing.T) {
 	f := &watchedFake{
@@ -32,6 +35,9 @@ func TestWatch(t *testing.T) {
 	gpus, err := x.GPUs(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, f.gpus, gpus)
+	s, err := x.Stats()
+	require.NoError(t, err)
+	require.EqualValues(t, 7, s.Pages.Done)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -42,11 +48,15 @@ func TestWatch(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = x.GPUs(t.Context())
 	require.ErrorIs(t, err, ErrClosed)
+	_, err = x.Stats()
+	require.ErrorIs(t, err, ErrClosed)
 
 	x = newExtractor(&fakeEngine{}, settings{})
 	_, err = x.Memory(t.Context())
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	_, err = x.GPUs(t.Context())
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	_, err = x.Stats()
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	require.NoError(t, x.Close())
 }
