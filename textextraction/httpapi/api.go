@@ -71,7 +71,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if allow := status.Header().Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)
 		}
-		fail(w, status.status, "not_found", r.Method+" "+r.URL.Path+" is nothing that is served here")
+		fail(&statusWriter{ResponseWriter: w, patience: a.options.AnswerTimeout}, status.status, "not_found", r.Method+" "+r.URL.Path+" is nothing that is served here")
 		return
 	}
 	a.mux.ServeHTTP(w, r)
@@ -107,7 +107,7 @@ func (a *API) knows(r *http.Request) bool {
 func (a *API) counted(route string, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		status := &statusWriter{ResponseWriter: w}
+		status := &statusWriter{ResponseWriter: w, patience: a.options.AnswerTimeout}
 		next(status, r)
 		took := time.Since(start)
 		a.metrics.request(route, status.code(), took)
@@ -142,10 +142,19 @@ func (a *API) models(w http.ResponseWriter, _ *http.Request) {
 	}{"list", []model{{a.options.Model, "model", "omnidocs"}}})
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter remembers the status of an answer, and gives its caller so much time to read each piece of it.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	status   int
+	patience time.Duration
+}
+
+// Write sets a deadline of its own: one that an earlier answer on the same connection has left may have passed.
+func (w *statusWriter) Write(data []byte) (int, error) {
+	if w.patience > 0 {
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.patience)) // a recorder in a test has none
+	}
+	return w.ResponseWriter.Write(data)
 }
 
 func (w *statusWriter) WriteHeader(status int) {

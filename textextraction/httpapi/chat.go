@@ -195,14 +195,9 @@ func finishOf(r *textextraction.ExtractResult) *string {
 
 // chat answers as OpenAI does. The content is what the model wrote, not cleaned: its clients ask for the model's words.
 func (a *API) chat(w http.ResponseWriter, r *http.Request) {
-	data, err := a.body(w, r)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
 	var q chatRequest
-	if err := json.Unmarshal(data, &q); err != nil {
-		refuse(w, bad("the request cannot be read: "+err.Error()))
+	if err := a.jsonBody(w, r, &q, "the request cannot be read"); err != nil {
+		refuse(w, err)
 		return
 	}
 	page, opts, err := a.chatPage(r.Context(), q)

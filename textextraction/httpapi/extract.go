@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -99,17 +98,12 @@ func (a *API) readPicture(w http.ResponseWriter, r *http.Request, d Document, op
 
 // extractFromURL is the webhook of OmniDocs' guide for Modal.
 func (a *API) extractFromURL(w http.ResponseWriter, r *http.Request) {
-	data, err := a.body(w, r)
-	if err != nil {
-		refuse(w, err)
-		return
-	}
 	var asked struct {
 		ImageURL     string                `json:"image_url"`
 		OutputFormat textextraction.Format `json:"output_format"`
 	}
-	if err := json.Unmarshal(data, &asked); err != nil {
-		refuse(w, bad(`want {"image_url": "https://…"}: `+err.Error()))
+	if err := a.jsonBody(w, r, &asked, `want {"image_url": "https://…"}`); err != nil {
+		refuse(w, err)
 		return
 	}
 	page, err := a.fetch(r.Context(), asked.ImageURL)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -26,8 +27,30 @@ type upload struct {
 	opts textextraction.Options
 }
 
+// jsonBody reads a request's body into v. Another type than JSON is refused: it is a mistake, or what a foreign page has a browser send,
+// which it does without asking for the types of forms.
+func (a *API) jsonBody(w http.ResponseWriter, r *http.Request, v any, want string) error {
+	if given := r.Header.Get("Content-Type"); given != "" {
+		kind, _, err := mime.ParseMediaType(given)
+		if err != nil || kind != "application/json" {
+			return &problem{http.StatusUnsupportedMediaType, "unsupported_media_type", fmt.Sprintf("Content-Type: is %q, want application/json", given), err}
+		}
+	}
+	data, err := a.body(w, r)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return bad(want + ": " + err.Error())
+	}
+	return nil
+}
+
 // body reads a request's body, which must come in time.
 func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > a.options.MaxBodyBytes { // it says so itself: nothing of it is read
+		return nil, &http.MaxBytesError{Limit: a.options.MaxBodyBytes}
+	}
 	// A body that drips in holds nothing but its connection, until this.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.options.BodyTimeout)) // a recorder in a test has none
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.options.MaxBodyBytes))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/omnidocs/omnidocs/internal/safehttp"
@@ -26,9 +27,10 @@ type Options struct {
 	// Concurrency is how many pages are given to the extractor at a time; zero means 16. Queue is how many requests wait beyond
 	// that before others are turned away with 429; zero means 256.
 	Concurrency, Queue int
-	// BodyTimeout bounds the arrival of a request's body, PageTimeout the reading of one page with its time in the queue. Zero means
-	// one minute and fifteen minutes.
-	BodyTimeout, PageTimeout time.Duration
+	// HeaderTimeout bounds the arrival of a request's head, where [Serve] serves, BodyTimeout that of its body, PageTimeout the reading of
+	// one page with its time in the queue, and AnswerTimeout the sending of an answer, or of an event of a stream, to a caller who does
+	// not read it. Zero means ten seconds, one minute, fifteen minutes, and 30 seconds.
+	HeaderTimeout, BodyTimeout, PageTimeout, AnswerTimeout time.Duration
 	// Documents opens what is not a picture, PDFs for example: omnidocs.FromBytes. Nil means that pictures alone are taken.
 	Documents func(ctx context.Context, name string, data []byte) (Document, error)
 	// Fetch gets what is at an address of a caller's choice. Nil means what is on the public Internet, on the ports of HTTP and HTTPS,
@@ -36,6 +38,10 @@ type Options struct {
 	// there, is refused. NoFetch means that no addresses are taken.
 	Fetch   func(ctx context.Context, url string) (data []byte, err error)
 	NoFetch bool
+	// FetchNetworks are allowed all the same, such as netip.MustParsePrefix("10.1.0.0/16"), and FetchPorts are the ports that addresses
+	// may name; with none they are 80 and 443. Both are for where Fetch is nil.
+	FetchNetworks []netip.Prefix
+	FetchPorts    []int
 	// Jobs bounds the jobs that are kept, JobTime is how long one is kept after its end. Zero means 1,000 and one hour.
 	Jobs    int
 	JobTime time.Duration
@@ -57,8 +63,10 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&errs, "MaxPages", &o.MaxPages, 2000)
 	fill(&errs, "Concurrency", &o.Concurrency, 16)
 	fill(&errs, "Queue", &o.Queue, 256)
+	fill(&errs, "HeaderTimeout", &o.HeaderTimeout, 10*time.Second)
 	fill(&errs, "BodyTimeout", &o.BodyTimeout, time.Minute)
 	fill(&errs, "PageTimeout", &o.PageTimeout, 15*time.Minute)
+	fill(&errs, "AnswerTimeout", &o.AnswerTimeout, 30*time.Second)
 	fill(&errs, "Jobs", &o.Jobs, 1000)
 	fill(&errs, "JobTime", &o.JobTime, time.Hour)
 	for i, token := range o.Tokens {
@@ -67,7 +75,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	if o.Fetch == nil {
-		public := safehttp.Policy{MaxBytes: o.MaxBodyBytes}
+		public := safehttp.Policy{MaxBytes: o.MaxBodyBytes, Networks: o.FetchNetworks, Ports: o.FetchPorts}
 		o.Fetch = func(ctx context.Context, url string) ([]byte, error) {
 			got, err := public.Get(ctx, url)
 			if err != nil {

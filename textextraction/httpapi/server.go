@@ -18,7 +18,7 @@ func Serve(ctx context.Context, l net.Listener, a *API, grace time.Duration) err
 	defer stop()
 	s := &http.Server{
 		Handler: a, BaseContext: func(net.Listener) context.Context { return work },
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: a.options.HeaderTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
