@@ -1,4 +1,5 @@
-// Command batch reads a folder of PDFs and images and writes the text of each, with a line that says how far it has come:
+// Command batch is "Batch Processing with Progress" of the Python library's deployment guide: it reads a folder of PDFs and images and
+// writes the text of each, with a line that says how far it has come, how fast it is and how long it will take:
 //
 //	go run ./examples/batch
 //	go run ./examples/batch -in scans -out results -model Qwen/Qwen3-VL-8B-Instruct -device cuda -workers 16
@@ -152,8 +153,12 @@ func summarize(out io.Writer, batch *jobs.BatchResult, dir string) {
 	for _, problem := range batch.Problems {
 		fmt.Fprintln(out, "problem:", problem)
 	}
-	fmt.Fprintf(out, "%d documents, %d pages read (%d of them by an earlier run), %d failed, in %v; the results are in %s\n",
-		batch.Len(), batch.TotalPages(), resumed, batch.FailedPages(), batch.Elapsed.Round(10*time.Millisecond), dir)
+	fmt.Fprintf(out, "%d documents, %d pages read (%d of them by an earlier run), %d failed, in %v", batch.Len(), batch.TotalPages(), resumed,
+		batch.FailedPages(), batch.Elapsed.Round(10*time.Millisecond))
+	if n := batch.TotalPages() - resumed; n > 0 {
+		fmt.Fprintf(out, ", %.2f s a page", batch.Elapsed.Seconds()/float64(n))
+	}
+	fmt.Fprintf(out, "; the results are in %s\n", dir)
 }
 
 // draw draws a folder of letters: two PDFs, one of them of three pages, and a picture with the name of one of them.

@@ -1,5 +1,6 @@
-// Command cost prints what it costs to read pages on a rented GPU, by how many pages a start of the container serves, and for 100 to
-// 1,000,000 pages:
+// Command cost is "Cost Optimization" of the Python library's deployment guide: what it costs to read pages on a rented GPU, by how many
+// pages a start of the container serves, and for 100 to 1,000,000 pages. (The guide's table has the cost of a batch where it says cost per
+// image, and prices that are not asked any more.)
 //
 //	go run ./examples/cost
 //	go run ./examples/cost -gpu L40S:1 -load 60s -page 8s -together 32

@@ -1,13 +1,16 @@
-// Command monitoring reads pages and tells how much memory the device has in use before the model is loaded, after it, and after each
-// page, as the deployment guide of the Python library does:
+// Command monitoring is "Monitoring & Logging" of the Python library's deployment guide: it reads pages, logs the time and the words of
+// each and the GPU's name, and tells how much memory the device has in use before the model is loaded, after it, and after each page.
 //
 //	go run ./examples/monitoring
 //	go run ./examples/monitoring -model Qwen/Qwen3-VL-8B-Instruct -device cuda -image 1.png 2.png 3.png
 //
-// It prints, in gigabytes of 10⁹ bytes, what holds data (used), what is held from other programs (reserved; the same where the source
+// With no flags it does so with a page that it draws and the embedded model, offline. The log is log/slog's, as text or with -json as
+// JSON. Of the memory it prints, in gigabytes of 10⁹ bytes, what holds data (used), what is held from other programs (reserved; the same where the source
 // cannot tell them apart), the most that was used (peak) and what there is (total), and in brackets who says so: the PJRT plugin's
 // allocator, nvidia-smi, which counts all programs on the GPU, or the system, which counts the whole process. A number that the
 // source does not know is a dash. The memory of an allocator does not shrink when a page ends; it is used again for the next.
+//
+// Prometheus and OpenTelemetry are fed by omnidocs/observe, a module of its own; the servers of examples/serve have /metrics.
 package main
 
 import (
@@ -17,9 +20,11 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/omnidocs/omnidocs/backend"
@@ -31,6 +36,7 @@ type flags struct {
 	images               []string
 	model, device, dtype string
 	maxTokens            int
+	json                 bool
 }
 
 func main() {
@@ -40,6 +46,7 @@ func main() {
 	flag.StringVar(&f.device, "device", "", "go, xla:cpu, cuda, … (default: go for the embedded model, else the best there is)")
 	flag.StringVar(&f.dtype, "dtype", "auto", "float32, bfloat16, float16 or auto")
 	flag.IntVar(&f.maxTokens, "max-tokens", 0, "longest answer, in tokens (default: 8192)")
+	flag.BoolVar(&f.json, "json", false, "log JSON")
 	flag.Parse()
 	if *first != "" {
 		f.images = append(f.images, *first)
@@ -70,32 +77,42 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	if err := initial(ctx, f.device, out); err != nil {
 		return err
 	}
+	var handler slog.Handler = slog.NewTextHandler(out, nil)
+	if f.json {
+		handler = slog.NewJSONHandler(out, nil)
+	}
+	log := slog.New(handler)
 	start := time.Now()
 	ex, err := textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextPyTorchConfig{
-		Model: f.model, Device: f.device, TorchDtype: f.dtype,
+		Model: f.model, Device: f.device, TorchDtype: f.dtype, Logger: log,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, ex.Close()) }()
-	fmt.Fprintf(out, "Loaded %s in %.1f s\n", f.model, time.Since(start).Seconds())
+	log.Info("ready", "seconds", round(time.Since(start)))
 	if err := logMemory(ctx, out, "After model load", ex); err != nil {
 		return err
 	}
 
+	log.Info("starting batch processing", "images", len(f.images), "gpu", gpuNames(ctx, ex))
+	start = time.Now()
 	var faults []error
 	for i, path := range f.images {
-		if err := extract(ctx, ex, path, f.maxTokens, fmt.Sprintf("[%d/%d]", i+1, len(f.images)), out); err != nil {
+		image := log.With("image", i+1, "of", len(f.images))
+		if err := extract(ctx, ex, path, f.maxTokens, image); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
 			faults = append(faults, fmt.Errorf("%s: %w", path, err)) // this page's: the others go on
-			fmt.Fprintf(out, "[%d/%d] Failed: %v\n", i+1, len(f.images), err)
+			image.Error("failed", "name", filepath.Base(path), "error", err)
 		}
 		if err := logMemory(ctx, out, "After extraction", ex); err != nil {
 			return err
 		}
 	}
+	took := time.Since(start)
+	log.Info("batch complete", "seconds", round(took), "seconds_per_image", round(took/time.Duration(len(f.images))), "failed", len(faults))
 	return errors.Join(faults...)
 }
 
@@ -110,8 +127,8 @@ func initial(ctx context.Context, name string, out io.Writer) (err error) {
 	return logMemory(ctx, out, "Initial", device)
 }
 
-// extract reads a page and tells what it took.
-func extract(ctx context.Context, ex *textextraction.QwenTextExtractor, path string, maxTokens int, label string, out io.Writer) error {
+// extract reads a page and logs what it took.
+func extract(ctx context.Context, ex *textextraction.QwenTextExtractor, path string, maxTokens int, log *slog.Logger) error {
 	img, name, err := page(ctx, path)
 	if err != nil {
 		return err
@@ -121,15 +138,29 @@ func extract(ctx context.Context, ex *textextraction.QwenTextExtractor, path str
 	if err != nil {
 		return err
 	}
-	took, t := time.Since(start), res.Timings
-	_, err = fmt.Fprintf(out, "%s %s: processed in %.2f s (first token after %.2f s), ",
-		label, name, took.Seconds(), (t.Total - t.Decode).Seconds())
+	log.Info("processed", "name", name, "seconds", round(time.Since(start)), "words", res.WordCount,
+		"first_token_seconds", round(res.Timings.Total-res.Timings.Decode), "prompt_tokens", res.PromptTokens,
+		"tokens", res.CompletionTokens, "finish", res.FinishReason)
+	return nil
+}
+
+// round is a time in seconds, to the millisecond.
+func round(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+
+// gpuNames are the products' names, or what there is in their place.
+func gpuNames(ctx context.Context, ex *textextraction.QwenTextExtractor) string {
+	gpus, err := ex.GPUs(ctx)
 	if err != nil {
-		return err
+		return err.Error()
 	}
-	_, err = fmt.Fprintf(out, "%d words, %d prompt tokens, %d tokens written, ended with %q\n",
-		res.WordCount, res.PromptTokens, res.CompletionTokens, res.FinishReason)
-	return err
+	var names []string
+	for _, g := range gpus {
+		names = append(names, g.Name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 // page loads a page, or draws one.

@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 	err := run(t.Context(), flags{model: textextraction.TinyModel, dtype: "auto", maxTokens: 4, images: []string{"", bad}}, &out)
 	require.ErrorContains(t, err, bad)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	require.Len(t, lines, 8)
+	require.Len(t, lines, 12)
 	memory := `: used=\d+\.\d\dGB, reserved=\d+\.\d\dGB, peak=\d+\.\d\dGB, total=\d+\.\d\dGB \(process\)$`
 	if runtime.GOOS != "linux" {
 		memory = `: used=\d+\.\d\dGB, reserved=\d+\.\d\dGB, peak=-, total=- \(go runtime\)$`
@@ -30,12 +30,16 @@ func TestRun(t *testing.T) {
 	for i, want := range []string{
 		`^Device: pure Go on the CPU`,
 		`^Initial` + memory,
-		`^Loaded omnidocs/tiny in \d+\.\d s$`,
+		`^time=\S+ level=INFO msg="model loaded" model=omnidocs/tiny device=go `,
+		`^time=\S+ level=INFO msg=ready seconds=[\d.]+$`,
 		`^After model load` + memory,
-		`^\[1/2\] a drawn page: processed in \d+\.\d\d s \(first token after \d+\.\d\d s\), \d+ words, \d+ prompt tokens, 4 tokens written, ended with "length"$`,
+		`^time=\S+ level=INFO msg="starting batch processing" images=2 gpu=none$`,
+		`^time=\S+ level=WARN msg="page cut short" .*finish=length`,
+		`^time=\S+ level=INFO msg=processed image=1 of=2 name="a drawn page" seconds=[\d.]+ words=\d+ first_token_seconds=[\d.]+ prompt_tokens=\d+ tokens=4 finish=length$`,
 		`^After extraction` + memory,
-		`^\[2/2\] Failed: `,
+		`^time=\S+ level=ERROR msg=failed image=2 of=2 name=bad\.png error=`,
 		`^After extraction` + memory,
+		`^time=\S+ level=INFO msg="batch complete" seconds=[\d.]+ seconds_per_image=[\d.]+ failed=1$`,
 	} {
 		require.Regexp(t, want, lines[i])
 	}

@@ -1,4 +1,4 @@
-// Command scheduled is the daily job of the Python library's deployment guide: what was dropped into an inbox is read, its text goes to results, the file to processed.
+// Command scheduled is "Scheduled Processing" of the Python library's deployment guide, its daily job: what was dropped into an inbox is read, its text goes to results, the file to processed.
 //
 //	go run ./examples/scheduled                                         # one pass over letters that it draws
 //	go run ./examples/scheduled -dir data -once                         # one pass, for the system's own cron
