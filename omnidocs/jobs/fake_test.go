@@ -22,7 +22,8 @@ import (
 type fake struct {
 	textextraction.TextExtractor // what jobs do not call
 
-	do func(ctx context.Context, page, attempt int) error // nil: nothing
+	do   func(ctx context.Context, page, attempt int) error // nil: nothing
+	with func(textextraction.Options) error                 // nil: nothing
 
 	mu       sync.Mutex
 	attempts map[int]int // by page
@@ -48,6 +49,11 @@ func (f *fake) ExtractWith(ctx context.Context, img image.Image, opts textextrac
 	}()
 	if f.do != nil {
 		if err := f.do(ctx, page, attempt); err != nil {
+			return nil, err
+		}
+	}
+	if f.with != nil {
+		if err := f.with(opts); err != nil {
 			return nil, err
 		}
 	}

@@ -154,9 +154,11 @@ func (r *reader) readAnew(ctx context.Context, page int, img image.Image) PageOu
 	}
 	p := PageOutcome{Page: page}
 	if p.Err = ctx.Err(); p.Err == nil {
+		options := r.opts.Page
 		p.Result, p.Attempts, p.Err = r.opts.Retry.do(ctx,
-			func() (*textextraction.ExtractResult, error) { return r.ex.ExtractWith(ctx, img, r.opts.Page) },
+			func() (*textextraction.ExtractResult, error) { return r.ex.ExtractWith(ctx, img, options) },
 			func(err error, wait time.Duration) {
+				options = smaller(options, err)
 				r.opts.Logger.WarnContext(ctx, "page failed, will be read again", "page", page, "error", err, "wait", wait)
 			})
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/omnidocs/omnidocs/omnidocs"
 	"github.com/omnidocs/omnidocs/omnidocs/journal"
+	"github.com/omnidocs/omnidocs/qwen"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
 
@@ -190,6 +191,8 @@ func TestRetries(t *testing.T) {
 		{"says so itself that it does not", says(false), 1, 1, false},
 		{"unknown", errors.New("unknown"), 1, 1, false},
 		{"canceled by itself", context.Canceled, 1, 1, false},
+		{"no memory", textextraction.ErrOutOfMemory, 1, 2, true},
+		{"no memory for the model", &textextraction.OutOfMemoryError{Plan: &textextraction.Plan{}}, 1, 1, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ex := &fake{do: func(_ context.Context, _, attempt int) error {
@@ -207,6 +210,33 @@ func TestRetries(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNoMemory reads a page with fewer pixels each time that there was no room for it.
+func TestNoMemory(t *testing.T) {
+	full := func(width, height int) error {
+		return &textextraction.OutOfMemoryError{Page: &qwen.PagePlan{ResizedWidth: width, ResizedHeight: height}}
+	}
+	var asked []textextraction.Options
+	ex := &fake{with: func(o textextraction.Options) error {
+		asked = append(asked, o)
+		switch len(asked) {
+		case 1:
+			return full(640, 800)
+		case 2:
+			return full(448, 576)
+		}
+		return nil
+	}}
+	d, err := ProcessDocument(t.Context(), drawn(t, 1), ex, Options{Retry: quick, Page: textextraction.Options{MinPixels: 200_000}})
+	require.NoError(t, err)
+	require.True(t, d.Complete())
+	require.Len(t, asked, 3)
+	require.Zero(t, asked[0].MaxPixels)
+	require.Equal(t, 640*800/2, asked[1].MaxPixels)
+	require.Equal(t, 200_000, asked[1].MinPixels)
+	require.Equal(t, 448*576/2, asked[2].MaxPixels)
+	require.Equal(t, 448*576/2, asked[2].MinPixels, "it may not be more than MaxPixels")
 }
 
 type says bool

@@ -46,13 +46,18 @@ var passing = []error{
 // lasting are errors that every attempt would meet.
 var lasting = []error{textextraction.ErrImage, textextraction.ErrConfig, textextraction.ErrFormat, textextraction.ErrClosed}
 
-// Retryable says whether an error can pass by itself: one of the network. Errors that have a method Retryable() bool, or Temporary() bool, are asked. Errors
-// of the picture, of the options and of a closed extractor never pass.
+// Retryable says whether an error can pass by itself: one of the network, or a page that the device's memory had no room for, which is tried again
+// with half the pixels. Errors that have a method Retryable() bool, or Temporary() bool, are asked. Errors of the picture, of the options, of a closed
+// extractor, and a model that does not fit, never pass.
 func Retryable(err error) bool {
 	for _, e := range lasting {
 		if errors.Is(err, e) {
 			return false
 		}
+	}
+	if errors.Is(err, textextraction.ErrOutOfMemory) {
+		var full *textextraction.OutOfMemoryError
+		return !errors.As(err, &full) || full.Page != nil
 	}
 	var says interface{ Retryable() bool }
 	if errors.As(err, &says) {
@@ -94,4 +99,17 @@ func (r Retry) do(ctx context.Context, read func() (*textextraction.ExtractResul
 		return nil, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(uint(r.Attempts)), backoff.WithMaxElapsedTime(0), backoff.WithNotify(failed))
 	return result, attempts, err
+}
+
+// smaller are the options with which a page that memory had no room for is read the next time: as they were, but for half the pixels that it had. They
+// stay the same after other errors, and after those that do not say what the page took.
+func smaller(o textextraction.Options, err error) textextraction.Options {
+	var full *textextraction.OutOfMemoryError
+	if !errors.As(err, &full) || full.Page == nil {
+		return o
+	}
+	pixels := max(1, full.Page.ResizedWidth*full.Page.ResizedHeight/2)
+	o.MaxPixels = pixels
+	o.MinPixels = min(max(1, o.MinPixels), pixels)
+	return o
 }
