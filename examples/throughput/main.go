@@ -43,6 +43,8 @@ type report struct {
 	PageRate float64 `json:"pages_per_s"`
 	Rate     float64 `json:"tokens_per_s"`
 	Median   float64 `json:"page_s_median"`
+	Steps    int64   `json:"steps"`       // calls of the model that wrote tokens
+	Active   float64 `json:"mean_active"` // pages in one of them, on average
 }
 
 func main() {
@@ -88,7 +90,9 @@ func run(ctx context.Context, o backend.LoadOptions, path string, pages int) (_ 
 		size, answer := sizes[i%len(sizes)].Mul(32), answers[(i+i/len(answers)*3)%len(answers)]
 		page := image.NewRGBA(image.Rectangle{Max: size})
 		draw.BiLinear.Scale(page, page.Bounds(), img, img.Bounds(), draw.Src, nil)
-		requests = append(requests, backend.Request{Image: page, Prompt: "qwenvl markdown", MaxNewTokens: answer, CheckpointBounds: true})
+		requests = append(requests, backend.Request{Image: page, Prompt: "qwenvl markdown", MaxNewTokens: answer, CheckpointBounds: true,
+			// A model with random weights writes loops, and all of an answer counts.
+			Repetition: backend.Repetition{Off: true}})
 	}
 	// A first round compiles.
 	if err := e.Generate(ctx, requests, func(int, backend.Output, error) {}); err != nil {
@@ -97,6 +101,7 @@ func run(ctx context.Context, o backend.LoadOptions, path string, pages int) (_ 
 	r := report{Engine: "omnidocs", Device: e.Info().Device, DType: e.Info().DType, Pages: pages, Batch: o.MaxBatch}
 	var times []time.Duration
 	var failed error
+	before := e.Stats()
 	start := time.Now()
 	err = e.Generate(ctx, requests, func(_ int, out backend.Output, err error) {
 		failed = errors.Join(failed, err)
@@ -108,6 +113,9 @@ func run(ctx context.Context, o backend.LoadOptions, path string, pages int) (_ 
 	}
 	r.Seconds = time.Since(start).Seconds()
 	r.PageRate, r.Rate = float64(pages)/r.Seconds, float64(r.Tokens)/r.Seconds
+	after := e.Stats()
+	r.Steps = after.Slots.Steps - before.Slots.Steps
+	r.Active = float64(after.Tokens.Generated-before.Tokens.Generated) / float64(max(1, r.Steps))
 	slices.Sort(times)
 	r.Median = times[len(times)/2].Seconds()
 	return r, nil
