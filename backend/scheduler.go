@@ -218,7 +218,7 @@ func (s *scheduler) loop() {
 				default:
 				}
 			}
-			s.turns.write(func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
+			s.turns.write(s.share(), func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
 		}
 	}
 }
@@ -233,6 +233,13 @@ func (s *scheduler) count() int {
 	}
 	return n
 }
+
+// maxShare bounds share: while another page is admitted, a page goes on writing at a fifth of its speed or more.
+const maxShare = 4
+
+// share is how many times a step's time the next admission gets: once with all slots in use, twice with half of them, up to maxShare. A step of
+// few pages takes about as long as one of many, so what is given to fill the slots comes back.
+func (s *scheduler) share() int { return min(maxShare, max(1, s.most/max(1, s.count()))) }
 
 // release frees the cache when nothing is being written.
 func (s *scheduler) release() {

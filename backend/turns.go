@@ -8,7 +8,7 @@ import (
 )
 
 // turns shares the device between the pages that are being written and the one that is being admitted: after each step of all
-// writers the admission gets as much time as the step's calls took, in whole calls. Neither waits for the other to be done. Where
+// writers the admission gets as much time as the step's calls took, or a multiple of it, in whole calls. Neither waits for the other to be done. Where
 // only one of them has something for the device, because there is no other or because it compiles, it does not wait at all.
 type turns struct {
 	mu        sync.Mutex
@@ -71,8 +71,9 @@ func (t *turns) expected() bool {
 	return t.admitting && t.credit > 0 && (t.calls > 0 || time.Now().Before(t.soon))
 }
 
-// write runs one step of the writers when it is their turn. The step's calls are to be paced by what it is given, which times them.
-func (t *turns) write(step func(calls program.Pacer)) {
+// write runs one step of the writers when it is their turn. The step's calls are to be paced by what it is given, which times them. The
+// admission then gets as many times what they took as share says.
+func (t *turns) write(share int, step func(calls program.Pacer)) {
 	t.mu.Lock()
 	for t.expected() {
 		t.changed.Wait()
@@ -82,7 +83,7 @@ func (t *turns) write(step func(calls program.Pacer)) {
 	step(&took)
 	t.mu.Lock()
 	// Time that was not used is not saved up. A clock may be too coarse for a small step, which gives a turn all the same.
-	t.credit = min(t.credit, 0) + max(1, time.Duration(took))
+	t.credit = min(t.credit, 0) + max(1, time.Duration(share)*time.Duration(took))
 	t.mu.Unlock()
 	t.changed.Broadcast()
 }

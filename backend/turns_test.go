@@ -14,10 +14,28 @@ func TestTurnsCountCalls(t *testing.T) {
 	turns := newTurns()
 	turns.setWriting(true)
 	turns.setAdmitting(true)
-	turns.write(func(program.Pacer) { time.Sleep(20 * time.Millisecond) })
+	turns.write(1, func(program.Pacer) { time.Sleep(20 * time.Millisecond) })
 	require.LessOrEqual(t, turns.credit, time.Duration(1))
-	turns.write(func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
+	turns.write(1, func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
 	require.GreaterOrEqual(t, turns.credit, 20*time.Millisecond)
+}
+
+// The admission gets as many times a step's time as it is told.
+func TestTurnsShares(t *testing.T) {
+	turns := newTurns()
+	turns.setWriting(true)
+	turns.setAdmitting(true)
+	turns.write(4, func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
+	require.GreaterOrEqual(t, turns.credit, 80*time.Millisecond)
+
+	s := scheduler{most: 8}
+	for writing, share := range map[int]int{0: 4, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1, 8: 1} {
+		s.writing = make([]*job, 8)
+		for i := range writing {
+			s.writing[i] = &job{}
+		}
+		require.Equal(t, share, s.share(), "%d pages", writing)
+	}
 }
 
 // Writers wait for the calls of an admission whose turn it is, and not for what it does between them.
@@ -37,12 +55,12 @@ func TestTurnsOfAnAdmissionThatCompiles(t *testing.T) {
 		})
 	}()
 	<-calling
-	turns.write(func(program.Pacer) { order = append(order, "step") })
+	turns.write(1, func(program.Pacer) { order = append(order, "step") })
 	<-called
 	require.Equal(t, []string{"call", "step"}, order)
 
 	turns.credit = time.Hour // and no call is there: this would wait for ever
-	turns.write(func(program.Pacer) { order = append(order, "step") })
+	turns.write(1, func(program.Pacer) { order = append(order, "step") })
 	require.Len(t, order, 3)
 }
 
@@ -53,7 +71,7 @@ func TestTurnsOfTheWriters(t *testing.T) {
 	turns.setAdmitting(true)
 	var order []string
 	called := make(chan struct{})
-	turns.write(func(program.Pacer) {
+	turns.write(1, func(program.Pacer) {
 		go func() {
 			turns.Pace(func() { order = append(order, "call") })
 			close(called)
