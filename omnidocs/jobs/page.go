@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"html"
 	"image"
-	"reflect"
 	"sync"
 	"time"
 
@@ -19,15 +18,12 @@ import (
 // reader reads pages: from the journal, or with the extractor, as often as it takes. It serves several goroutines.
 type reader struct {
 	ex   textextraction.TextExtractor
-	opts Options // with defaults
-	id   string  // what the text depends on besides the page; empty without a journal
+	opts Options  // with defaults
+	id   Identity // empty without a journal
 
 	// solitude is held by the pages that are being read: by one alone if a process died of it, or of its neighbors.
 	solitude sync.RWMutex
 }
-
-// pageVersion is part of every key. It changes when results from before shall not be used any more.
-const pageVersion = "omnidocs page 1"
 
 // pageTimeout and documentTimeout are the causes of contexts that end so.
 var (
@@ -37,35 +33,16 @@ var (
 
 // newReader makes a reader for checked options.
 func newReader(ctx context.Context, ex textextraction.TextExtractor, opts Options) (*reader, error) {
-	r := &reader{ex: ex, opts: opts, id: opts.ExtractorID}
+	r := &reader{ex: ex, opts: opts}
 	if opts.Journal == nil {
 		return r, nil
 	}
-	options, err := json.Marshal(pageOptions(opts.Page))
+	var err error
+	r.id, err = IdentityOf(ctx, ex, opts)
 	if err != nil {
-		return nil, fmt.Errorf("jobs: %w", err)
+		return nil, err
 	}
-	if f, ok := ex.(Fingerprinter); ok && r.id == "" {
-		if r.id, err = f.Fingerprint(ctx, opts.Page); err != nil {
-			return nil, fmt.Errorf("jobs: %w", err)
-		}
-	}
-	if r.id == "" {
-		return nil, fmt.Errorf("%w: ExtractorID: it is empty, and a %T does not say what it is: the journal needs to know whose results to use again", ErrOptions, ex)
-	}
-	r.id += "\n" + string(options)
 	return r, nil
-}
-
-// pageOptions are what of the options the text depends on: all fields but functions.
-func pageOptions(o textextraction.Options) map[string]any {
-	fields := map[string]any{}
-	for field, value := range reflect.ValueOf(o).Fields() {
-		if field.IsExported() && field.Type.Kind() != reflect.Func {
-			fields[field.Name] = value.Interface()
-		}
-	}
-	return fields
 }
 
 // sourceKey names page number of a file, from 1, for those who have not rendered it. File is the key of the file's bytes.
@@ -100,8 +77,7 @@ func (r *reader) read(ctx context.Context, page int, img image.Image, names ...j
 	if j == nil {
 		return r.readAnew(ctx, page, img), nil
 	}
-	pixels := journal.ImageKey(img)
-	key := journal.NewKey([]byte(pageVersion), pixels[:], []byte(r.id))
+	key := r.id.PageKey(img)
 	p, ok, problem := r.known(key, page)
 	if ok {
 		for _, name := range names {

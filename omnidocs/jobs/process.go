@@ -28,6 +28,9 @@ type DirectoryOptions struct {
 	// DiscardText lets go of a document's results once they are written, so that memory does not grow with the job. What is returned has no texts then, but all
 	// errors, counts and times.
 	DiscardText bool
+	// Remote reads the pages elsewhere; the extractor of the call is then not used, and may be nil. Page, PageTimeout, Retry.Attempts, CrossCheck, TextLayerFallback and Files.Load
+	// go there with the job. Workers, Window, Journal, ExtractorID, MaxDeaths and DocumentTimeout are the affair of those who read there.
+	Remote Remote
 }
 
 // ProcessDocument reads all pages of a document, which stays open. It is Python's process_document.
@@ -83,7 +86,7 @@ func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch
 	}
 	if out != nil {
 		defer func() { err = errors.Join(err, out.close()) }()
-		if opts.Journal == nil {
+		if opts.Journal == nil && opts.Remote == nil {
 			if opts.Journal, err = out.journal(); err != nil {
 				return nil, fmt.Errorf("jobs: output folder %q: %w", opts.OutputDir, err)
 			}
@@ -100,7 +103,7 @@ func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch
 		}
 	}
 	results := map[string]*DocumentResult{}
-	r, err := newRun(ctx, ex, opts.Options, func(g *gathering) {
+	done := func(g *gathering) {
 		results[g.id] = g.result
 		if out != nil && !g.cut {
 			out.write(g.id, g.result)
@@ -108,12 +111,17 @@ func processBatch(ctx context.Context, dir string, batch *omnidocs.DocumentBatch
 				g.result.discard()
 			}
 		}
-	})
-	if err != nil {
-		return nil, err
 	}
 	entries := batchEntries(dir, batch)
-	err = r.all(ctx, entries)
+	if opts.Remote != nil {
+		err = newRemoteRun(opts.Options, done).remote(ctx, entries, opts)
+	} else {
+		var r *run
+		if r, err = newRun(ctx, ex, opts.Options, done); err != nil {
+			return nil, err
+		}
+		err = r.all(ctx, entries)
+	}
 	result = &BatchResult{Problems: batch.Problems(), Elapsed: time.Since(start)}
 	for _, e := range entries { // in the order of the documents, not in that in which they ended
 		if d := results[e.id]; d != nil {

@@ -63,6 +63,7 @@ type gathering struct {
 	start   time.Time
 	waiting int  // pages that have not ended, and one for the feeder
 	cut     bool // the run ended before it
+	opened  bool // elsewhere, see Remote
 	release context.CancelFunc
 }
 
@@ -109,6 +110,9 @@ func (r *run) feed(ctx context.Context, e entry) {
 	doc, err := e.open(ctx)
 	if err != nil {
 		g.result.Err, g.cut = r.deadline(ctx, err), cut(ctx)
+		r.mu.Lock()
+		r.meter.open(0) // so that no pages are expected of it
+		r.mu.Unlock()
 		r.ended(g)
 		return
 	}
