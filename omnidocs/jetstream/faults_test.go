@@ -1,0 +1,237 @@
+package jetstream_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/omnidocs/jetstream"
+	"github.com/omnidocs/omnidocs/omnidocs/jetstream/embedded"
+	"github.com/omnidocs/omnidocs/omnidocs/jobs"
+)
+
+// What makes the test binary a worker of the queue at a URL, or a server at a port with a folder, see TestMain.
+const (
+	workerEnv = "OMNIDOCS_TEST_WORKER"
+	serverEnv = "OMNIDOCS_TEST_SERVER"
+	dirEnv    = "OMNIDOCS_TEST_DIR"
+)
+
+// The pages that are special.
+const (
+	deadlyPage = 666 // kills whoever reads it
+	badPage    = 13  // cannot be read
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	switch {
+	case os.Getenv(workerEnv) != "":
+		err = workerChild(os.Getenv(workerEnv))
+	case os.Getenv(serverEnv) != "":
+		err = serverChild(os.Getenv(serverEnv), os.Getenv(dirEnv))
+	default:
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// workerChild reads pages until it is killed, and writes a line for each that it begins.
+func workerChild(url string) error {
+	ctx := context.Background()
+	q, err := jetstream.Dial(ctx, url, jetstream.Config{})
+	if err != nil {
+		return err
+	}
+	ex := &fake{do: func(_ context.Context, page, _ int) error {
+		fmt.Println(page)
+		switch page {
+		case badPage:
+			return errBad
+		case deadlyPage:
+			self, err := os.FindProcess(os.Getpid())
+			if err == nil {
+				err = self.Kill()
+			}
+			if err != nil {
+				return err
+			}
+			select {}
+		}
+		return nil
+	}}
+	return q.Work(ctx, ex, jetstream.WorkerOptions{Parallel: 8, Prefetch: 24, Openers: map[string]jetstream.Opener{"drawn": drawn}})
+}
+
+func serverChild(port, dir string) error {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	if _, err := embedded.Start(embedded.Options{Dir: dir, Port: n, Wait: time.Minute}); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	select {}
+}
+
+// child starts the test binary as something else, and tells of each line that it writes. It is killed when the test ends.
+func child(t *testing.T, line func(*exec.Cmd, string), env ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			line(cmd, lines.Text())
+		}
+		_ = cmd.Wait() // it was killed
+		line(cmd, "")
+	}()
+	return cmd
+}
+
+// serverProcess starts a server as a process, and waits for it.
+func serverProcess(t *testing.T, port int, dir string) *exec.Cmd {
+	t.Helper()
+	lines := make(chan string, 2)
+	cmd := child(t, func(_ *exec.Cmd, line string) { lines <- line }, serverEnv+"="+strconv.Itoa(port), dirEnv+"="+dir)
+	require.Equal(t, "ready", <-lines)
+	return cmd
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port //nolint:errcheck // it is one
+}
+
+// TestFaults has worker processes that are killed, and started anew, throughout, a server that is killed half way, a page that kills whoever reads it, and one that cannot be
+// read: in the end there is one outcome of each page, and those two are named. OMNIDOCS_PAGES=100000 is the long version.
+func TestFaults(t *testing.T) {
+	pages, workers, kills := 1500, 3, 8
+	if s := os.Getenv("OMNIDOCS_PAGES"); s != "" {
+		n, err := strconv.Atoi(s)
+		require.NoError(t, err)
+		pages, workers, kills = n, 6, n/1000
+	}
+	const perDocument = 100
+	dir, port := t.TempDir(), freePort(t)
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+	server := serverProcess(t, port, dir)
+	ctx := t.Context()
+	q := dial(t, url, jetstream.Config{AckWait: time.Second})
+
+	var sources []jetstream.Source
+	for first := 0; first < pages; first += perDocument {
+		sources = append(sources, drawnSource(first, min(perDocument, pages-first)))
+	}
+	begun := time.Now()
+	_, err := q.Submit(ctx, "job", jetstream.Documents(sources...), jetstream.JobOptions{PagesPerTask: 2})
+	require.NoError(t, err)
+
+	// Whoever has just begun with a page is killed, after some pages, the more the fewer kills there are, and within a millisecond: at any moment of
+	// what a page goes through.
+	random := rand.New(rand.NewPCG(1, uint64(pages)))
+	var mu sync.Mutex
+	reads, deaths, killed, next, isOver := 0, 0, 0, pages/(kills+1), false
+	half := make(chan struct{})
+	var hear func(cmd *exec.Cmd, line string)
+	hireChild := func() { child(t, hear, workerEnv+"="+url) }
+	hear = func(cmd *exec.Cmd, line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if line == "" {
+			deaths++
+			if !isOver {
+				hireChild()
+			}
+			return
+		}
+		reads++
+		if reads == pages/2 {
+			close(half)
+		}
+		if reads >= next && killed < kills {
+			next = reads + random.IntN(2*pages/(kills+1)) + 1
+			killed++
+			time.Sleep(time.Duration(random.IntN(1000)) * time.Microsecond)
+			_ = cmd.Process.Kill()
+		}
+	}
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		isOver = true
+	})
+	for range workers {
+		hireChild()
+	}
+	<-half
+	require.NoError(t, server.Process.Kill())
+	serverProcess(t, port, dir)
+	status, err := q.Wait(ctx, "job", nil)
+	require.NoError(t, err)
+	took := time.Since(begun)
+
+	require.Equal(t, pages, status.Pages)
+	all := outcomes(t, q, "job")
+	require.Len(t, all, pages)
+	for at, o := range all {
+		switch page := perDocument*at[0] + at[1]; page {
+		case deadlyPage:
+			require.ErrorIs(t, o.Fault, jobs.ErrPoisoned)
+		case badPage:
+			require.Equal(t, errBad.Error(), o.Fault.Message)
+		default:
+			require.Nil(t, o.Fault, "page %d", page)
+			r, err := q.Result(ctx, o)
+			require.NoError(t, err)
+			require.True(t, strings.HasPrefix(r.Content, fmt.Sprintf("# Page %d\n", page)), r.Content)
+		}
+	}
+	dead := letters(t, q, "job")
+	require.Len(t, dead, 2)
+	require.Contains(t, dead, fmt.Sprintf("%d.%d", badPage/perDocument, badPage%perDocument))
+	require.Contains(t, dead, fmt.Sprintf("%d.%d", deadlyPage/perDocument, deadlyPage%perDocument))
+
+	nc, err := nats.Connect(url)
+	require.NoError(t, err)
+	defer nc.Close()
+	api, err := js.New(nc)
+	require.NoError(t, err)
+	bucket, err := api.KeyValue(ctx, "omnidocs-results")
+	require.NoError(t, err)
+	kept, err := bucket.Status(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, pages-2, kept.Values(), "one result for each page that was read")
+
+	mu.Lock()
+	defer mu.Unlock()
+	t.Logf("%d pages by %d workers in %v: %d killed, %d deaths with those of page %d, 1 restart of the server; pages were begun %d times",
+		pages, workers, took.Round(10*time.Millisecond), killed, deaths, deadlyPage, reads)
+}
