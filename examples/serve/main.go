@@ -33,7 +33,7 @@ import (
 
 type flags struct {
 	addr, model, device, dtype, quantization, workers string
-	slots                                             int
+	slots, devices, tensorParallel                    int
 	grace                                             time.Duration
 }
 
@@ -45,6 +45,8 @@ func main() {
 	flag.StringVar(&f.dtype, "dtype", "", "type of the weights: float32, bfloat16, float16 (default: what suits the device)")
 	flag.StringVar(&f.quantization, "quantization", "", "int8, or nothing")
 	flag.IntVar(&f.slots, "slots", 4, "pages that are read together")
+	flag.IntVar(&f.devices, "devices", 0, "devices to use in all (default: those of -tensor-parallel)")
+	flag.IntVar(&f.tensorParallel, "tensor-parallel", 0, "devices that a model is divided among (default: 1)")
 	flag.StringVar(&f.workers, "workers", "", "servers to ask in place of a model here, with commas")
 	flag.DurationVar(&f.grace, "grace", 5*time.Minute, "how long what is under way may take in the end")
 	flag.Parse()
@@ -97,7 +99,8 @@ func extractor(ctx context.Context, f flags, token string, log *slog.Logger) (te
 			f.device = "go" // it is so small that starting XLA takes longer than reading a page
 		}
 		return textextraction.NewQwenTextExtractor(ctx, textextraction.QwenTextVLLMConfig{
-			Model: f.model, Device: f.device, TorchDtype: f.dtype, Quantization: f.quantization, MaxNumSeqs: f.slots, Logger: log,
+			Model: f.model, Device: f.device, TorchDtype: f.dtype, Quantization: f.quantization, MaxNumSeqs: f.slots,
+			Devices: f.devices, TensorParallelSize: f.tensorParallel, Logger: log,
 		})
 	}
 	var workers []textextraction.Worker
