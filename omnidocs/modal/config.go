@@ -275,7 +275,7 @@ func (c Config) environment() map[string]string {
 		env["HF_HOME"] = path.Join(c.Mount, ".cache")
 		env["OMNIDOCS_MODELS_DIR"] = path.Join(c.Mount, "omnidocs_models")
 		env["OMNIDOCS_MODEL_CACHE"] = path.Join(c.Mount, "omnidocs_models") // the guide's name of it
-		if strings.HasSuffix(c.Device, "cuda") { // how kernels were tuned for the GPU, which takes minutes to find out
+		if strings.HasSuffix(c.Device, "cuda") {                            // how kernels were tuned for the GPU, which takes minutes to find out
 			env["XLA_FLAGS"] = "--xla_gpu_per_fusion_autotune_cache_dir=" + path.Join(c.Mount, ".cache", "xla")
 		}
 		env["VLLM_CACHE_ROOT"] = path.Join(c.Mount, ".cache", "vllm")

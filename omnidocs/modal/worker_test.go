@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"iter"
 	"net/http"
 	"os"
@@ -50,6 +51,23 @@ func serveWorker() {
 	addr := os.Args[slices.Index(os.Args, "-addr")+1]
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /busy", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, "busy")
+	})
+	mux.HandleFunc("POST /v1/extract", func(w http.ResponseWriter, r *http.Request) {
+		text, err := readPicture(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		data, err := json.Marshal(textextraction.ExtractResult{Content: text, WordCount: 2, ContentLength: len(text)})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(data)
+	})
 	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
 		if token := os.Getenv("OMNIDOCS_TOKEN"); token != "" && r.Header.Get("Authorization") != "Bearer "+token {
 			http.Error(w, "no such token", http.StatusUnauthorized)
@@ -94,16 +112,20 @@ func readNumber(r *http.Request) (string, error) {
 				if err != nil {
 					return "", err
 				}
-				img, err := png.Decode(bytes.NewReader(file))
-				if err != nil {
-					return "", err
-				}
-				red, green, _, _ := img.At(0, 0).RGBA()
-				return fmt.Sprintf("page %d", red>>8<<8|green>>8), nil
+				return readPicture(bytes.NewReader(file))
 			}
 		}
 	}
 	return "", fmt.Errorf("no picture")
+}
+
+func readPicture(r io.Reader) (string, error) {
+	img, err := png.Decode(r)
+	if err != nil {
+		return "", err
+	}
+	red, green, _, _ := img.At(0, 0).RGBA()
+	return fmt.Sprintf("page %d", red>>8<<8|green>>8), nil
 }
 
 // numberedPages are pictures whose color is their number.

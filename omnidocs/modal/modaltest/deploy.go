@@ -2,6 +2,7 @@ package modaltest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	pb "github.com/modal-labs/modal-client/go/proto/modal_proto"
@@ -43,7 +44,7 @@ type Retries struct {
 
 // HTTP says how a server is reached.
 type HTTP struct {
-	Port, TargetConcurrency   uint32
+	Port                      uint32
 	StartupTimeout, ExitGrace time.Duration
 	Public                    bool
 }
@@ -98,14 +99,14 @@ func (s *Server) deployed(app string, r *pb.FunctionCreateRequest) Deployed {
 	}
 	d.Cron, d.Timezone = schedule.GetCron().GetCronString(), schedule.GetCron().GetTimezone()
 	if h := f.GetHttpConfig(); h != nil {
-		d.HTTP = &HTTP{h.GetPort(), h.GetTargetConcurrency(), secs(h.GetStartupTimeout()), secs(h.GetExitGracePeriod()), h.GetUnauthenticated()}
+		d.HTTP = &HTTP{h.GetPort(), secs(h.GetStartupTimeout()), secs(h.GetExitGracePeriod()), h.GetUnauthenticated()}
 	}
-	for method := range f.GetMethodDefinitions() {
+	formats := slices.Clone(f.GetSupportedInputFormats())
+	for method, definition := range f.GetMethodDefinitions() {
 		d.Methods = append(d.Methods, method)
+		formats = append(formats, definition.GetSupportedInputFormats()...)
 	}
-	for _, format := range f.GetSupportedInputFormats() {
-		d.CBOR = d.CBOR || format == pb.DataFormat_DATA_FORMAT_CBOR
-	}
+	d.CBOR = slices.Contains(formats, pb.DataFormat_DATA_FORMAT_CBOR)
 	return d
 }
 

@@ -129,7 +129,7 @@ func (s *control) FunctionUpdateSchedulingParams(_ context.Context, r *pb.Functi
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scaled = append(s.scaled, r)
-	return &pb.FunctionUpdateSchedulingParamsResponse{}, nil
+	return pb.FunctionUpdateSchedulingParamsResponse_builder{CurrentSettings: r.GetSettings()}.Build(), nil
 }
 
 // BlobCreate says where to put what is too large for a call.
@@ -162,8 +162,14 @@ type Scaling struct {
 	Min, Max, Buffer uint32
 	// Window is how long a container without work is kept.
 	Window time.Duration
+	// Target is how many requests a container of a server is to have at a time.
+	Target float64
 }
 
 func scalingOf(a *pb.AutoscalerSettings) Scaling {
-	return Scaling{a.GetMinContainers(), a.GetMaxContainers(), a.GetBufferContainers(), time.Duration(a.GetScaledownWindow()) * time.Second}
+	target := a.GetTargetConcurrencyFloat()
+	if target == 0 {
+		target = float64(a.GetTargetConcurrency())
+	}
+	return Scaling{a.GetMinContainers(), a.GetMaxContainers(), a.GetBufferContainers(), secs(a.GetScaledownWindow()), target}
 }

@@ -2,6 +2,7 @@ package modaltest
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,7 +80,9 @@ func (s *control) SecretGetOrCreate(_ context.Context, r *pb.SecretGetOrCreateRe
 			return nil, status.Errorf(codes.NotFound, "secret %s has no %s", name, key)
 		}
 	}
-	return pb.SecretGetOrCreateResponse_builder{SecretId: found.id}.Build(), nil
+	return pb.SecretGetOrCreateResponse_builder{
+		SecretId: found.id, Metadata: pb.SecretMetadata_builder{Name: name, Keys: slices.Sorted(maps.Keys(found.values))}.Build(),
+	}.Build(), nil
 }
 
 // secretValues are those of the secrets of these ids. The lock is held.
