@@ -55,7 +55,7 @@ type QwenTextAPIConfig struct {
 	SystemPrompt string  `json:"system_prompt,omitzero"`
 	// ReadBlankPages is that of [QwenTextPyTorchConfig].
 	ReadBlankPages bool `json:"read_blank_pages,omitzero"`
-	// HTTPClient does the calls. Nil means http.DefaultClient.
+	// HTTPClient does the calls. Nil means one as http.DefaultClient, which keeps MaxConcurrency connections.
 	HTTPClient *http.Client `json:"-"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`

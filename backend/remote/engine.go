@@ -37,7 +37,7 @@ type Options struct {
 	AzureVersion string
 	// Headers are sent with each request.
 	Headers http.Header
-	// HTTP does the calls. Nil means http.DefaultClient.
+	// HTTP does the calls. Nil means one as http.DefaultClient, which keeps as many connections as there are pages at a time.
 	HTTP *http.Client
 	// Timeout bounds one attempt at a page, to the last byte of the answer. Zero means none.
 	Timeout time.Duration
@@ -52,11 +52,12 @@ const defaultConcurrency = 8
 
 // Engine reads pages on a server. It may be used from several goroutines.
 type Engine struct {
-	client *openai.Client
-	model  string
-	factor int
-	azure  bool
-	free   chan struct{}
+	client    *openai.Client
+	transport *http.Transport // nil where it is the caller's
+	model     string
+	factor    int
+	azure     bool
+	free      chan struct{}
 
 	mu      sync.Mutex
 	closed  bool
@@ -76,13 +77,32 @@ func New(o Options) (*Engine, error) {
 	if n < 0 || o.Attempts < 0 || o.Timeout < 0 {
 		return nil, fmt.Errorf("backend: remote: Concurrency is %d, Attempts %d, Timeout %s, want 0 or more", n, o.Attempts, o.Timeout)
 	}
-	return &Engine{
+	e := &Engine{
 		client: &openai.Client{
 			Base: o.Base, Key: o.Key, AzureVersion: o.AzureVersion, Headers: o.Headers, HTTP: o.HTTP, Timeout: o.Timeout,
 			Attempts: o.Attempts, FirstWait: o.FirstWait, MaxWait: o.MaxWait,
 		},
 		model: o.Model, factor: factorOf(o.Model), azure: o.AzureVersion != "", free: make(chan struct{}, n), closing: make(chan struct{}),
-	}, nil
+	}
+	if o.HTTP == nil {
+		e.transport = ownTransport(n)
+		if e.transport != nil {
+			e.client.HTTP = &http.Client{Transport: e.transport}
+		}
+	}
+	return e, nil
+}
+
+// ownTransport is the default one, but keeps n connections to a server; that keeps two, and a third page at a time would open, and with
+// TLS greet, another one each time. Nil where a program has put something else in its place.
+func ownTransport(n int) *http.Transport {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil
+	}
+	t = t.Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = n, n
+	return t
 }
 
 // factorOf is the side of a visual token in pixels: 28 for Qwen2-VL, Qwen2.5-VL and what is named after them, 32 since.
@@ -110,6 +130,9 @@ func (e *Engine) Close() error {
 	}
 	e.mu.Unlock()
 	e.pages.Wait()
+	if e.transport != nil {
+		e.transport.CloseIdleConnections()
+	}
 	return nil
 }
 

@@ -67,7 +67,8 @@ func run(ctx context.Context, f flags, token string, log *slog.Logger, listening
 		return err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
-	o := httpapi.Options{Model: f.model, Concurrency: 2 * f.slots, Logger: log, Documents: open}
+	readers := 1 + strings.Count(f.workers, ",")
+	o := httpapi.Options{Model: f.model, Concurrency: 2 * f.slots * readers, Logger: log, Documents: open}
 	if token != "" {
 		o.Tokens = []string{token}
 	}
