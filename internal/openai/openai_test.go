@@ -207,3 +207,33 @@ func TestBase(t *testing.T) {
 		require.ErrorContains(t, err, "base address")
 	}
 }
+
+// answering answers each call with a status and a body.
+type answering struct {
+	status     int
+	kind, body string
+}
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: a.status, Header: http.Header{"Content-Type": {a.kind}, "Retry-After": {"0"}}, Request: r, Body: io.NopCloser(strings.NewReader(a.body)),
+	}, nil
+}
+
+// FuzzAnswer has a server answer anything: it ends in an error, or in the text that has been handed out.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, "data: {\"choices\": [{\"delta\": {\"content\": \"a\"}, \"finish_reason\": \"stop\"}]}\n\ndata: [DONE]\n\n")
+	f.Add(200, good)
+	f.Add(200, `{"error": {"message": "no", "code": "404"}}`)
+	f.Add(500, `{"detail": [{"msg": "no"}]}`)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		for _, kind := range []string{"text/event-stream", "application/json"} {
+			c := openai.Client{Base: "http://nowhere/v1", HTTP: &http.Client{Transport: answering{status, kind, body}}, Attempts: 1, MaxAnswer: 1 << 16}
+			text := ""
+			a, err := c.Chat(t.Context(), request, func(s string) { text += s })
+			if status != 200 && err == nil || err == nil && a.Text != text {
+				t.Errorf("%v: %q of %q", err, a.Text, text)
+			}
+		}
+	})
+}

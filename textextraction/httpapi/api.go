@@ -61,9 +61,22 @@ func New(x textextraction.TextExtractor, o Options) (*API, error) {
 	return a, nil
 }
 
+// restTimeout is how long a body that nobody wants is taken in, so that its caller comes to read the answer.
+const restTimeout = time.Second
+
 // ServeHTTP answers a request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.ContentLength != 0 {
+		// Until the body has been read, see API.body. A connection that is kept open would have net/http wait for the rest of it before it
+		// sends an answer, and any connection after it: for ever, where a caller who is refused by his head sends no more.
+		w.Header().Set("Connection", "close")
+		defer func() {
+			if w.Header().Get("Connection") != "" {
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(restTimeout)) // a recorder in a test has none
+			}
+		}()
+	}
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		// The mux's own answers are text; ours say the same as JSON.
 		status := &statusWriter{ResponseWriter: discard{http.Header{}}}

@@ -65,6 +65,7 @@ func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		}
 		return nil, &problem{http.StatusBadRequest, "invalid_request_error", "the body broke off: " + err.Error(), err}
 	}
+	w.Header().Del("Connection")
 	return data, nil
 }
 
