@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/gomlx/compute"
+
+	"github.com/omnidocs/omnidocs/internal/compilecache"
 )
 
 // Kind says what a device is made of.
@@ -40,7 +42,13 @@ type OpenOptions struct {
 	// so many are made of the one that there is, which share its cores and memory; elsewhere it is an error if there are fewer.
 	// Zero takes what there is, which is one on a CPU.
 	Devices int
-	// Logger hears why a device was passed over in an automatic choice. Nil is silence.
+	// CompileCache is the folder in which compiled programs are kept, so that the next process compiles nothing that this one has: the
+	// programs of XLA, for as long as plugin, hardware and flags are the same. Several processes of one user may share it; it is bounded by
+	// [CompileCacheLimit]. Empty means that of the environment's OMNIDOCS_COMPILE_CACHE, else omnidocs/compiled in the user's folder of
+	// caches ($XDG_CACHE_HOME or ~/.cache); "off" is none. What cannot be read or written there is compiled as if there were no
+	// folder, and the Logger hears of it.
+	CompileCache string
+	// Logger hears why a device was passed over in an automatic choice, and what is wrong with compiled programs. Nil is silence.
 	Logger *slog.Logger
 }
 
@@ -61,6 +69,8 @@ type Device struct {
 	plugin      string
 	description string
 	notes       []string
+	compile     *compilecache.Cache
+	compiled    string       // the folder of compile
 	visible     string       // the number of the one GPU that was asked for
 	closing     sync.RWMutex // held to read while the plugin is asked for its memory, to write while it is closed
 }
@@ -184,6 +194,9 @@ func (d *Device) Notes() []string { return d.notes }
 
 // Plugin is the path of the PJRT plugin, empty for the pure-Go backend.
 func (d *Device) Plugin() string { return d.plugin }
+
+// CompileCache is the folder in which compiled programs are kept, "" if they are not.
+func (d *Device) CompileCache() string { return d.compiled }
 
 // IsXLA says whether graphs are compiled by XLA, once per shape.
 func (d *Device) IsXLA() bool { return d.kind != KindGo }

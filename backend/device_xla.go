@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/gomlx/compute"
+
+	"github.com/omnidocs/omnidocs/internal/compilecache"
 )
 
 // xlaSpec is what the platform's part needs to start XLA.
@@ -17,12 +20,16 @@ type xlaSpec struct {
 	kind    Kind
 	options string // GoMLX's options, "key=value,…"
 	devices int    // how many a CPU is to be, if more than one
+	cache   string // see OpenOptions.CompileCache
+	log     *slog.Logger
 }
 
 // xlaInfo is what the platform's part tells of a started XLA.
 type xlaInfo struct {
 	backend compute.Backend
 	version string // of the plugin, for people
+	compile *compilecache.Cache
+	folder  string // of compile
 	notes   []string
 }
 
@@ -59,12 +66,16 @@ func openXLAKind(ctx context.Context, kind Kind, want target, opts OpenOptions, 
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		info, err := startXLA(xlaSpec{plugin: plugin, kind: kind, options: xlaOptions(kind, want, opts), devices: opts.Devices}, at)
+		info, err := startXLA(xlaSpec{
+			plugin: plugin, kind: kind, options: xlaOptions(kind, want, opts), devices: opts.Devices, cache: opts.CompileCache, log: opts.Logger,
+		}, at)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("plugin %s: %w", plugin, err))
 			continue
 		}
-		dev := &Device{backend: info.backend, kind: kind, plugin: plugin, notes: info.notes, visible: want.visible}
+		dev := &Device{
+			backend: info.backend, kind: kind, plugin: plugin, notes: info.notes, visible: want.visible, compile: info.compile, compiled: info.folder,
+		}
 		for _, fault := range faults {
 			dev.notes = append(dev.notes, fmt.Sprintf("passed over: %v", fault))
 		}

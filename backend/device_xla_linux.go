@@ -12,6 +12,8 @@ import (
 
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
+
+	"github.com/omnidocs/omnidocs/internal/compilecache"
 )
 
 // xlaSupported says why XLA cannot be had in this build. Here it can.
@@ -48,12 +50,26 @@ func startXLA(spec xlaSpec, at place) (info xlaInfo, err error) {
 	if spec.kind == KindXLACPU && spec.devices > 1 {
 		options = pjrt.NamedValuesMap{"cpu_device_count": int64(spec.devices)} // the plugin's own option, which GoMLX has no name for
 	}
+	store, err := at.openCompileCache(spec.cache, spec.log)
+	if err == nil && store != nil {
+		err = compilecache.Attach(name)
+	}
+	if err != nil { // if the plugin does not load, that is told below
+		info.notes, store = append(info.notes, noCache(err)), nil
+	}
 	be, err := xla.NewWithOptions(config, options)
 	if err != nil {
 		return xlaInfo{}, errors.New(oneLine(err.Error()))
 	}
 	info.backend = be
 	info.version = pluginVersion(name)
+	if store != nil {
+		if identity, err := compileIdentity(spec, name, be, at); err != nil {
+			info.notes = append(info.notes, noCache(err))
+		} else {
+			info.compile, info.folder = store.For(identity...), store.Dir()
+		}
+	}
 	return info, nil
 }
 

@@ -74,6 +74,8 @@ func sumStats(all []Stats, sharedMemory bool) Stats {
 		sum.Cache.Capacity += s.Cache.Capacity
 		sum.Programs.Compilations += s.Programs.Compilations
 		sum.Programs.CompileTime += s.Programs.CompileTime
+		sum.Programs.Loaded += s.Programs.Loaded
+		sum.Programs.LoadTime += s.Programs.LoadTime
 		sum.Programs.Programs += s.Programs.Programs
 		sum.Programs.Calls += s.Programs.Calls
 		sum.Programs.CallTime += s.Programs.CallTime

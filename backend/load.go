@@ -69,6 +69,9 @@ type LoadOptions struct {
 	// VisionCache is the memory, in bytes, that the visual tokens of earlier pages may take, so that a page which is read
 	// again goes through the vision tower once. Default 64 MiB; negative is none.
 	VisionCache int64
+	// CompileCache is the folder in which compiled programs are kept, see [OpenOptions]: empty for that of the environment or of the
+	// user, "off" for none. [Stats] count what was found there.
+	CompileCache string
 	// Observer hears what happens in the engine. The zero value hears nothing.
 	Observer Observer
 	// Logger hears about loading. Nil is silence.
@@ -152,7 +155,7 @@ func startLoading(ctx context.Context, o LoadOptions) (_ *loading, err error) {
 		return nil, fmt.Errorf("backend: load %s: %w", o.Model, err)
 	}
 	if l.device, err = OpenWith(ctx, o.Device, OpenOptions{
-		Logger: o.Logger, Devices: needed(l.places), MemoryFraction: o.MemoryUtilization,
+		Logger: o.Logger, Devices: needed(l.places), MemoryFraction: o.MemoryUtilization, CompileCache: o.CompileCache,
 	}); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,8 @@ import "time"
 // The functions are called by the engine's own goroutines, several of them at once, and hold up the pages meanwhile: they must
 // return soon. The events of one page come one after the other. Any function may ask for the engine's [Stats].
 type Observer struct {
-	// Compiled is called when a program of the model has been compiled. On XLA that takes seconds, once a shape.
+	// Compiled is called when a program of the model has been compiled, or loaded from where an earlier process had put it. On XLA
+	// compiling takes seconds, once a shape.
 	Compiled func(CompileEvent)
 	// Queued is called when a page has been handed in.
 	Queued func(PageEvent)
@@ -35,6 +36,8 @@ type CompileEvent struct {
 	Program string
 	// Took is the wall time.
 	Took time.Duration
+	// Loaded says that the program was not compiled but found in the cache of compiled programs.
+	Loaded bool
 }
 
 // PageEvent tells of a page. A field that the page has not come to yet is zero.

@@ -109,7 +109,7 @@ func MakePlan(ctx context.Context, o LoadOptions) (_ *Plan, err error) {
 		}
 		device = &Device{kind: target.kinds[0]}
 	} else {
-		if device, err = OpenWith(ctx, o.Device, OpenOptions{Logger: o.Logger}); err != nil {
+		if device, err = OpenWith(ctx, o.Device, OpenOptions{Logger: o.Logger, CompileCache: o.CompileCache}); err != nil {
 			return nil, err
 		}
 		defer func() { _ = device.Close() }() // it was only asked

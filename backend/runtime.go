@@ -12,6 +12,9 @@ import (
 func (d *Device) Runtime() qwen.Runtime {
 	// A plan may be for a device that is not there: those that are the CPU share its memory.
 	r := qwen.Runtime{Backend: d.backend, HostCache: d.IsCPU() && (d.backend == nil || d.HasSharedBuffers())}
+	if d.compile != nil {
+		r.Compile = d.compile.Run
+	}
 	cores := runtime.GOMAXPROCS(0)
 	switch d.kind {
 	case KindGo:

@@ -80,9 +80,12 @@ type CacheStats struct {
 
 // ProgramStats are [qwen.Stats] with times in seconds.
 type ProgramStats struct {
-	// Compilations and CompileTime count what was compiled, Programs what is held of it.
+	// Compilations and CompileTime count what was compiled, Loaded and LoadTime what was found in the cache of compiled programs
+	// ([LoadOptions.CompileCache]), Programs what is held of both.
 	Compilations int     `json:"compilations"`
 	CompileTime  float64 `json:"compile_seconds"`
+	Loaded       int     `json:"loaded"`
+	LoadTime     float64 `json:"load_seconds"`
 	Programs     int     `json:"programs"`
 	// Calls and CallTime count the runs. On GPUs the time is that of starting them.
 	Calls    int64   `json:"calls"`
@@ -91,7 +94,7 @@ type ProgramStats struct {
 
 func programStats(s qwen.Stats) ProgramStats {
 	return ProgramStats{
-		Compilations: s.Compilations, CompileTime: s.CompileTime.Seconds(), Programs: s.Programs,
+		Compilations: s.Compilations, CompileTime: s.CompileTime.Seconds(), Loaded: s.Loaded, LoadTime: s.LoadTime.Seconds(), Programs: s.Programs,
 		Calls: s.Calls, CallTime: s.CallTime.Seconds(),
 	}
 }

@@ -69,8 +69,8 @@ func (c *statsCollector) attach(programs func() qwen.Stats, memory func(context.
 }
 
 // compiled is for qwen.LoadOptions.Compiled. The model counts its programs itself.
-func (c *statsCollector) compiled(name string, took time.Duration) {
-	call(c.observer.Compiled, CompileEvent{Engine: c.engine, Program: name, Took: took})
+func (c *statsCollector) compiled(p qwen.ProgramStats) {
+	call(c.observer.Compiled, CompileEvent{Engine: c.engine, Program: p.Name, Took: p.CompileTime, Loaded: p.Loaded})
 }
 
 // queued counts a page that has been handed in. finished must follow.

@@ -110,7 +110,7 @@ func TestCollector(t *testing.T) {
 	clock := newTestClock()
 	c := newStatsCollector(r.observer(), 2)
 	clock.on(c)
-	c.compiled("block 8", 3*time.Second)
+	c.compiled(qwen.ProgramStats{Name: "block 8", CompileTime: 3 * time.Second})
 	a, b := c.queued(), c.queued()
 	require.Equal(t, PageStats{Queued: 2}, c.Snapshot().Pages)
 	clock.seconds(1)
@@ -266,7 +266,7 @@ func TestCollectorRace(t *testing.T) {
 				c.firstToken(p, 10, 8)
 				c.step(1, 1, time.Microsecond)
 				c.cached(i, 100)
-				c.compiled("x", 0)
+				c.compiled(qwen.ProgramStats{Name: "x", CompileTime: 0})
 				switch w % 4 {
 				case 0:
 					c.finished(p, Output{Finish: FinishStop}, nil)

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -54,6 +53,9 @@ type Runtime struct {
 	// Workers is how many stripes are run at once; there are then at least as many. 0 means one. The pure-Go backend, whose
 	// element-wise operations know one core each, is faster with one a core.
 	Workers int
+	// Compile, if set, runs what compiles a program, on the goroutine that it is called on, and says whether the program was there already, so
+	// that nothing was compiled.
+	Compile func(compile func()) (ready bool)
 	// Round, if set, says how much the backend takes for a buffer of so many bytes, where that is more. It is for [Planner] alone.
 	Round func(bytes int64) int64
 }
@@ -65,9 +67,9 @@ type LoadOptions struct {
 	DType dtypes.DType
 	// Progress, if set, is called after each tensor with the number of weights loaded so far and in all.
 	Progress func(done, total int64)
-	// Compiled, if set, is called after each compilation of a program, with its name and what it took, by the goroutine whose page
-	// needed it: the page goes on when it returns.
-	Compiled func(name string, took time.Duration)
+	// Compiled, if set, is called after each compilation of a program, or loading of one that was compiled before, by the goroutine whose
+	// page needed it: the page goes on when it returns.
+	Compiled func(ProgramStats)
 }
 
 // Model is a Qwen-VL checkpoint on a device. It holds no state of any request and may be used from several goroutines.
@@ -125,6 +127,7 @@ func (m *Model) load(ctx context.Context, fsys fs.FS, opts LoadOptions) (*Model,
 	}
 	m.programs = program.NewCacheOn(m.mesh)
 	m.programs.Observe(opts.Compiled)
+	m.programs.Through(m.runtime.Compile)
 	return m, nil
 }
 

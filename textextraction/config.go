@@ -108,6 +108,9 @@ type QwenTextPyTorchConfig struct {
 	// OutOfMemoryRetries is how many times a page that the device's memory has no room for is tried again, each time with half the
 	// pixels, from 0 to 8. Zero means that it fails, with an error that matches [ErrOutOfMemory]. The result's VisualTokens tell.
 	OutOfMemoryRetries int `json:"out_of_memory_retries,omitzero"`
+	// CompileCache is the folder in which XLA's compiled programs are kept, so that the next start compiles nothing again. Empty means
+	// that of the environment's OMNIDOCS_COMPILE_CACHE, else omnidocs/compiled in the user's folder of caches; "off" is none.
+	CompileCache string `json:"compile_cache,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.

@@ -81,6 +81,8 @@ type QwenTextVLLMConfig struct {
 	// ReadBlankPages and DetectOrientation are those of [QwenTextPyTorchConfig].
 	ReadBlankPages    bool `json:"read_blank_pages,omitzero"`
 	DetectOrientation bool `json:"detect_orientation,omitzero"`
+	// CompileCache is that of [QwenTextPyTorchConfig].
+	CompileCache string `json:"compile_cache,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
 	// Progress is told how far the download and the loading of the model have come. Nil means nobody.
@@ -116,7 +118,7 @@ func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
 		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations, OutOfMemoryRetries: c.OutOfMemoryRetries,
 		ReadBlankPages: c.ReadBlankPages, DetectOrientation: c.DetectOrientation,
-		BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress, Observer: c.Observer,
+		CompileCache: c.CompileCache, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress, Observer: c.Observer,
 	}
 }
 

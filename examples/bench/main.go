@@ -4,7 +4,8 @@
 //	go run ./examples/bench -model DIR -image PAGE.png -batch 1,4 -new-tokens 64 -device xla:cpu -dtype bfloat16
 //	go run ./examples/bench -model DIR -size 640x832,1700x2200 -batch 1,8,32 -device cuda -dtype bfloat16
 //
-// Fields: load_s; preprocess_s (a page); prefill_s (vision tower and prompt of the whole batch, to the first token);
+// Fields: load_s; compiled and compile_s, found_compiled and found_compiled_s (programs that were compiled so far, and those that an
+// earlier process had compiled, see OMNIDOCS_COMPILE_CACHE, and what both took); preprocess_s (a page); prefill_s (vision tower and prompt of the whole batch, to the first token);
 // decode_s_per_step; decode_tokens_per_s (all pages); pages_per_s (end to end at -new-tokens a page, without preprocessing);
 // weights_gb (on each device), peak_memory_gb (of the process), device_peak_gb (of the device, where it says); bytes_per_step (the weights that a token needs, and
 // the keys and values of all pages at their mean length), bandwidth_gb_s (of the device's memory: measured by copying on CPUs, from
@@ -123,6 +124,8 @@ func bench(ctx context.Context, f flags, out *json.Encoder) (err error) {
 				return err
 			}
 			best.PeakMemory = peakMemory()
+			s := model.Stats()
+			best.Compiled, best.Compile, best.Found, best.FoundLoad = s.Compilations, s.CompileTime.Seconds(), s.Loaded, s.LoadTime.Seconds()
 			if m, err := device.Memory(ctx); err == nil && !device.IsCPU() {
 				best.DevicePeak = float64(m.Peak) / 1e9
 			}

@@ -26,6 +26,10 @@ type report struct {
 	NewTokens    int     `json:"new_tokens"`
 	Loop         int     `json:"tokens_per_call,omitempty"`
 	Load         float64 `json:"load_s"`
+	Compiled     int     `json:"compiled"`
+	Compile      float64 `json:"compile_s"`
+	Found        int     `json:"found_compiled"`
+	FoundLoad    float64 `json:"found_compiled_s"`
 	Weights      float64 `json:"weights_gb"`
 	PeakMemory   float64 `json:"peak_memory_gb"`
 	DevicePeak   float64 `json:"device_peak_gb,omitempty"`

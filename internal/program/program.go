@@ -66,6 +66,7 @@ type Program struct {
 	rank      compute.Buffer // the cache's, where the program takes it, as one more input at rankAt
 	rankAt    int
 	compiling time.Duration
+	ready     bool // it was loaded, and not compiled
 }
 
 // Cache holds the programs of one mesh by name. It may be used from several goroutines at once.
@@ -75,7 +76,8 @@ type Cache struct {
 	entries map[string]*entry
 	// compiled are the programs of entries that are ready, which an entry itself does not tell without waiting for it.
 	compiled []*Program
-	observe  func(name string, took time.Duration)
+	observe  func(Cost)
+	through  func(compile func()) (ready bool)
 	rank     compute.Buffer // what tells the devices their places, made when the first program asks
 }
 
@@ -148,10 +150,16 @@ func (c *Cache) compile(name string, build func(b *Builder) []*graph.Node) (p *P
 	}
 	outputs := build(b)
 	b.applyAliases()
-	if err := b.G.Compile(outputs...); err != nil {
+	ready := false
+	if c.through == nil {
+		err = b.G.Compile(outputs...)
+	} else {
+		ready = c.through(func() { err = b.G.Compile(outputs...) })
+	}
+	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", name, err)
 	}
-	p = &Program{name: name, mesh: c.mesh, exec: &counted{Executable: b.G.Executable()}, inputs: b.inputs}
+	p = &Program{name: name, mesh: c.mesh, exec: &counted{Executable: b.G.Executable()}, inputs: b.inputs, ready: ready}
 	if b.rank != nil {
 		if p.rank, err = c.ranks(); err != nil {
 			p.exec.Finalize()

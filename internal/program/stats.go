@@ -16,6 +16,9 @@ type Stats struct {
 	// the pure-Go one, has the building of its graphs here.
 	Compilations int
 	CompileTime  time.Duration
+	// Loaded counts the programs that were built and then found compiled, see [Cache.Through], and LoadTime is what that took, added up.
+	Loaded   int
+	LoadTime time.Duration
 	// Programs counts the programs that are held.
 	Programs int
 	// Calls counts the runs that ended well, CallTime is the wall time in them, added up. Where a backend returns before its device
@@ -28,8 +31,9 @@ type Stats struct {
 type Cost struct {
 	// Name is the program's in its cache.
 	Name string
-	// CompileTime is what building and compiling it took.
+	// CompileTime is what building and compiling it took, or, if it was Loaded, building and loading it.
 	CompileTime time.Duration
+	Loaded      bool
 	// Calls and CallTime are its runs that ended well.
 	Calls    int64
 	CallTime time.Duration
@@ -53,7 +57,7 @@ func (c *counted) Execute(in []compute.Buffer, donate []bool, device compute.Dev
 
 func (p *Program) stats() Cost {
 	return Cost{
-		Name: p.name, CompileTime: p.compiling,
+		Name: p.name, CompileTime: p.compiling, Loaded: p.ready,
 		Calls: p.exec.calls.Load(), CallTime: time.Duration(p.exec.nanoseconds.Load()),
 	}
 }
@@ -62,10 +66,16 @@ func (p *Program) stats() Cost {
 func (c *Cache) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := Stats{Compilations: len(c.compiled), Programs: len(c.compiled)}
+	s := Stats{Programs: len(c.compiled)}
 	for _, p := range c.compiled {
 		one := p.stats()
-		s.CompileTime += one.CompileTime
+		if one.Loaded {
+			s.Loaded++
+			s.LoadTime += one.CompileTime
+		} else {
+			s.Compilations++
+			s.CompileTime += one.CompileTime
+		}
 		s.Calls += one.Calls
 		s.CallTime += one.CallTime
 	}
@@ -84,9 +94,13 @@ func (c *Cache) ByProgram() []Cost {
 	return all
 }
 
-// Observe has f called after each compilation, with the program's name and what it took, by the goroutine that compiled, which goes
-// on when f returns. It is set before the first program is asked for.
-func (c *Cache) Observe(f func(name string, took time.Duration)) { c.observe = f }
+// Observe has f called after each compilation, or loading in its place, by the goroutine that compiled, which goes on when f returns.
+// The program has not run. It is set before the first program is asked for.
+func (c *Cache) Observe(f func(Cost)) { c.observe = f }
+
+// Through has f run what compiles a program: it may find that compiled already, and then says so. It is set before the first program is
+// asked for.
+func (c *Cache) Through(f func(compile func()) (ready bool)) { c.through = f }
 
 // add counts a program that has been compiled.
 func (c *Cache) add(p *Program) {
@@ -94,6 +108,6 @@ func (c *Cache) add(p *Program) {
 	c.compiled = append(c.compiled, p)
 	c.mu.Unlock()
 	if c.observe != nil {
-		c.observe(p.name, p.compiling)
+		c.observe(p.stats())
 	}
 }

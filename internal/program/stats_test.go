@@ -16,8 +16,8 @@ import (
 func TestStats(t *testing.T) {
 	b, c := newCache(t)
 	seen := map[string]time.Duration{}
-	c.Observe(func(name string, took time.Duration) {
-		seen[name] = took
+	c.Observe(func(p program.Cost) {
+		seen[p.Name] = p.CompileTime
 		require.Positive(t, c.Stats().Programs, "an observer may ask")
 	})
 	require.Zero(t, c.Stats())
