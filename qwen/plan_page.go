@@ -42,7 +42,7 @@ const (
 
 // Page tells what a picture of width × height pixels takes that is scaled to within bounds and asked for with a prompt.
 //
-// TestPlanPeak holds Peak to the resident memory that a page takes, on XLA's CPU and on the pure-Go backend: within 0.7 and 1.5
+// TestPlanPeak holds Peak to the resident memory that a page takes, on XLA's CPU and on the pure-Go backend: within 0.65 and 1.4
 // times. What is not in it is what a process has once, whatever its pages: the program itself and XLA's compiler, see [Overhead].
 // On GPUs it has not been measured; attention by cuDNN, which holds no scores, takes less.
 func (p *Planner) Page(width, height int, bounds Bounds, prompt Prompt) (PagePlan, error) {
