@@ -28,11 +28,11 @@ type started struct {
 }
 
 // start reads a page with an engine that keeps its programs in a folder.
-func start(t *testing.T, folder string, size int, log *slog.Logger) started {
+func start(t *testing.T, folder string, log *slog.Logger) started {
 	t.Helper()
 	var s started
 	e, err := backend.Load(t.Context(), backend.LoadOptions{
-		Model: goldenModel, Device: "xla:cpu", TensorParallelSize: size, MemoryLimit: -1, MaxBatch: 1, CompileCache: folder, Logger: log,
+		Model: goldenModel, Device: "xla:cpu", MemoryLimit: -1, MaxBatch: 1, CompileCache: folder, Logger: log,
 		Observer: backend.Observer{Compiled: func(e backend.CompileEvent) {
 			if !e.Loaded {
 				s.Events++
@@ -58,7 +58,7 @@ func TestCompileCacheChild(t *testing.T) {
 	if folder == "" {
 		t.Skip("it is for TestCompileCache to start")
 	}
-	told, err := json.Marshal(start(t, folder, 1, nil))
+	told, err := json.Marshal(start(t, folder, nil))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "told"), told, 0o600))
 }
@@ -81,7 +81,7 @@ func TestCompileCache(t *testing.T) {
 
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	second := start(t, folder, 1, logger)
+	second := start(t, folder, logger)
 	require.Zero(t, second.Programs.Compilations)
 	require.NotContains(t, log.String(), "compiled program")
 	require.Equal(t, first.Tokens, second.Tokens)
@@ -89,13 +89,13 @@ func TestCompileCache(t *testing.T) {
 	t.Logf("%d programs: compiled in %.3f s, loaded in %.3f s", first.Programs.Programs, first.Programs.CompileTime, second.Programs.LoadTime)
 
 	t.Run("off", func(t *testing.T) {
-		off := start(t, "off", 1, nil)
+		off := start(t, "off", nil)
 		require.Equal(t, first.Programs.Compilations, off.Programs.Compilations)
 		require.Equal(t, first.Tokens, off.Tokens)
 	})
 	t.Run("by the environment", func(t *testing.T) {
 		t.Setenv(backend.CompileCacheEnv, folder)
-		require.Zero(t, start(t, "", 1, nil).Programs.Compilations)
+		require.Zero(t, start(t, "", nil).Programs.Compilations)
 	})
 	t.Run("bad files", func(t *testing.T) {
 		files, err := filepath.Glob(filepath.Join(folder, "*.xla"))
@@ -107,27 +107,15 @@ func TestCompileCache(t *testing.T) {
 				bad++
 			}
 		}
-		mended := start(t, folder, 1, logger)
+		mended := start(t, folder, logger)
 		require.Positive(t, mended.Programs.Compilations)
 		require.Positive(t, mended.Programs.Loaded)
 		require.Equal(t, bad, bytes.Count(log.Bytes(), []byte("a compiled program is of no use")))
 		require.Equal(t, first.Tokens, mended.Tokens)
-		require.Zero(t, start(t, folder, 1, nil).Programs.Compilations)
+		require.Zero(t, start(t, folder, nil).Programs.Compilations)
 	})
 	t.Run("other flags", func(t *testing.T) {
 		t.Setenv("XLA_FLAGS", os.Getenv("XLA_FLAGS")+" --xla_cpu_enable_fast_math=false")
-		require.Zero(t, start(t, folder, 1, nil).Programs.Loaded)
+		require.Zero(t, start(t, folder, nil).Programs.Loaded)
 	})
-}
-
-// Programs that are spread over devices are found again too, and are not taken for those of one.
-func TestCompileCacheDevices(t *testing.T) {
-	folder := t.TempDir()
-	first := start(t, folder, 2, nil)
-	require.Zero(t, first.Programs.Loaded)
-	second := start(t, folder, 2, nil)
-	require.Zero(t, second.Programs.Compilations)
-	require.Equal(t, first.Tokens, second.Tokens)
-	require.Equal(t, first.LogProbs, second.LogProbs)
-	require.Zero(t, start(t, folder, 1, nil).Programs.Loaded)
 }

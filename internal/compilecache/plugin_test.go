@@ -68,3 +68,49 @@ func TestPlugin(t *testing.T) {
 	require.Panics(t, func() { cache.Run(func() { panic("no") }) })
 	require.Equal(t, 1, run().Loaded)
 }
+
+// TestPluginDevices has programs that are spread over devices found again, each for the devices that it was compiled for.
+func TestPluginDevices(t *testing.T) {
+	device, err := backend.OpenWith(t.Context(), "xla:cpu", backend.OpenOptions{CompileCache: t.TempDir(), Devices: 3})
+	if err != nil {
+		t.Skipf("no XLA plugin: %v", err)
+	}
+	defer func() { require.NoError(t, device.Close()) }()
+	store, err := compilecache.OpenStore(t.TempDir(), 1<<20, nil)
+	require.NoError(t, err)
+	cache := store.For("test")
+	for _, c := range []struct {
+		devices []compute.DeviceNum
+		loaded  int
+	}{
+		{[]compute.DeviceNum{0, 1}, 0},
+		{[]compute.DeviceNum{0, 1}, 1},
+		{[]compute.DeviceNum{2, 1}, 0},
+		{[]compute.DeviceNum{2, 1}, 1},
+		{[]compute.DeviceNum{1}, 0},
+		{[]compute.DeviceNum{2}, 1}, // such a program runs on any device
+	} {
+		mesh := program.NewMesh(device.Backend(), c.devices...)
+		programs := program.NewCacheOn(mesh)
+		programs.Through(cache.Run)
+		p, err := programs.Get("sum", func(b *program.Builder) []*graph.Node {
+			x := b.Input("x", dtypes.Float32, 1)
+			return []*graph.Node{program.Sum(graph.Add(x, graph.ConvertDType(b.Rank(), dtypes.Float32)))}
+		})
+		require.NoError(t, err)
+		require.Equal(t, c.loaded, programs.Stats().Loaded, c.devices)
+		x, err := mesh.Upload([]float32{1}, shapes.Make(dtypes.Float32, 1))
+		require.NoError(t, err)
+		out, err := p.Run(t.Context(), []compute.Buffer{x})
+		require.NoError(t, err)
+		got := make([]float32, 1)
+		require.NoError(t, out[0].ToFlatData(got))
+		require.Equal(t, []float32{0, 1, 3}[len(c.devices)], got[0])
+		at, err := out[0].DeviceNum()
+		require.NoError(t, err)
+		require.Equal(t, c.devices[0], at)
+		require.NoError(t, out[0].Finalize())
+		require.NoError(t, x.Finalize())
+		programs.Close()
+	}
+}
