@@ -231,7 +231,7 @@ func TestStatsJSON(t *testing.T) {
 		"tokens": {"prompt":0,"visual":0,"generated":0,"prefill_per_second":0,"decode_per_second":0},
 		"waiting": `+times+`, "first_token": `+times+`, "page_time": `+times+`,
 		"cache": {"tokens":0,"capacity":0},
-		"programs": {"compilations":0,"compile_seconds":0,"programs":0,"calls":0,"call_seconds":0},
+		"programs": {"compilations":0,"compile_seconds":0,"loaded":0,"load_seconds":0,"programs":0,"calls":0,"call_seconds":0},
 		"memory": {"used_bytes":0,"reserved_bytes":0,"peak_bytes":0,"total_bytes":0,"available_bytes":0,"source":""}
 	}`, string(data))
 	decoder := json.NewDecoder(bytes.NewReader(data))
