@@ -23,7 +23,7 @@ import (
 // deployed makes the class that Deployment.Python writes, before a server of the tests.
 func deployed(t *testing.T, fake *modaltest.Server, app string, server http.Handler) {
 	t.Helper()
-	fake.HandleMethod(app, modal.WorkerClass, "request", func(_ context.Context, args []any, named map[string]any) (any, error) {
+	fake.HandleMethod(app, modal.WorkerClass, "request", func(ctx context.Context, args []any, named map[string]any) (any, error) {
 		method, _ := named["method"].(string)
 		path, _ := named["path"].(string)
 		body, _ := named["body"].([]byte)
@@ -31,7 +31,7 @@ func deployed(t *testing.T, fake *modaltest.Server, app string, server http.Hand
 			return nil, errors.New("TypeError: request() takes other arguments")
 		}
 		w := httptest.NewRecorder()
-		server.ServeHTTP(w, httptest.NewRequest(method, path, bytes.NewReader(body)))
+		server.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(body)))
 		if w.Code == http.StatusServiceUnavailable {
 			return nil, errors.New("RuntimeError: the server answers 503: " + w.Body.String())
 		}

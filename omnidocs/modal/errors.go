@@ -38,6 +38,8 @@ func (e *SandboxError) Error() string {
 		why = " (its lifetime was over: raise Lifetime)"
 	case e.outOfMemory():
 		why = " (out of memory: take a larger GPU, fewer Slots, or a smaller model)"
+	case e.ExitCode == exitKilled:
+		why = " (it was killed: by hand, or for want of memory, which MemoryMiB raises)"
 	}
 	s := fmt.Sprintf("modal: sandbox %s has ended with code %d%s", e.ID, e.ExitCode, why)
 	if len(e.Log) > 0 {
@@ -46,7 +48,7 @@ func (e *SandboxError) Error() string {
 	return s
 }
 
-// Is says that a sandbox that was killed, or wrote that it had no memory, is out of memory.
+// Is says that a sandbox that wrote that it had no memory is out of memory.
 func (e *SandboxError) Is(target error) bool { return target == ErrOutOfMemory && e.outOfMemory() }
 
 // Codes that Modal gives in place of a program's own.
@@ -55,9 +57,7 @@ const (
 	exitKilled  = 137
 )
 
-func (e *SandboxError) outOfMemory() bool {
-	return e.ExitCode == exitKilled || slices.ContainsFunc(e.Log, saysOutOfMemory)
-}
+func (e *SandboxError) outOfMemory() bool { return slices.ContainsFunc(e.Log, saysOutOfMemory) }
 
 // saysOutOfMemory looks for how CUDA, XLA, PyTorch and the kernel put it.
 func saysOutOfMemory(s string) bool {

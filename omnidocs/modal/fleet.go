@@ -243,7 +243,7 @@ func (f *Fleet) end() error {
 	return errors.Join(err, poolErr)
 }
 
-// terminate ends the sandboxes that are known, and what else Modal has of this fleet: a sandbox whose making was cancelled half way.
+// terminate ends the sandboxes that are known, and what else Modal has of this fleet: a sandbox whose making was canceled half way.
 func (f *Fleet) terminate(ctx context.Context) error {
 	if f.plan.app == nil {
 		return nil // nothing was started

@@ -83,7 +83,6 @@ func TestFleetLosesASandbox(t *testing.T) {
 	require.ErrorAs(t, fleet.Deaths()[0], &death)
 	require.Equal(t, victim, death.ID)
 	require.Equal(t, 137, death.ExitCode)
-	require.ErrorIs(t, death, modal.ErrOutOfMemory)
 	require.NoError(t, fleet.Close())
 	require.Empty(t, fake.Running())
 	_, err = fleet.Extract(t.Context(), nil, textextraction.Markdown)
@@ -180,8 +179,9 @@ func TestContextEndsSandboxes(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error)
+	deaf := testConfig(t, "deaf")
 	go func() {
-		_, err := client.Start(ctx, 2, testConfig(t, "deaf"))
+		_, err := client.Start(ctx, 2, deaf)
 		ended <- err
 	}()
 	require.Eventually(t, func() bool { return len(fake.Running()) == 2 }, time.Minute, 10*time.Millisecond)

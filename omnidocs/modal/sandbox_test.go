@@ -31,7 +31,7 @@ func TestSandboxError(t *testing.T) {
 	}{
 		{SandboxError{ID: "sb-1", ExitCode: 1, Log: []string{"no such model"}}, "modal: sandbox sb-1 has ended with code 1: no such model", false},
 		{SandboxError{ID: "sb-1", ExitCode: 124}, "raise Lifetime", false},
-		{SandboxError{ID: "sb-1", ExitCode: 137}, "out of memory: take a larger GPU", true},
+		{SandboxError{ID: "sb-1", ExitCode: 137}, "it was killed", false},
 		{SandboxError{ID: "sb-1", ExitCode: 1, Log: []string{"torch.OutOfMemoryError: CUDA out of memory."}}, "larger GPU", true},
 		{SandboxError{ID: "sb-1", ExitCode: 1, Log: []string{"RESOURCE_EXHAUSTED: allocating 3 GiB"}}, "larger GPU", true},
 	} {

@@ -93,7 +93,7 @@ func (s *Server) deployed(app string, r *pb.FunctionCreateRequest) Deployed {
 			}
 		}
 	}
-	schedule := r.GetSchedule()
+	schedule := data.GetSchedule()
 	if schedule == nil {
 		schedule = f.GetSchedule()
 	}

@@ -80,37 +80,38 @@ func (s *control) FunctionMap(ctx context.Context, r *pb.FunctionMapRequest) (*p
 	if err := cbor.Unmarshal(encoded, &in); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	result, err := s.resultOf(f(ctx, in.Args, in.Named))
-	if err != nil {
+	value, failed := f(ctx, in.Args, in.Named)
+	result := pb.GenericResult_builder{Status: pb.GenericResult_GENERIC_STATUS_SUCCESS}
+	if failed != nil {
+		result.Status, result.Exception = pb.GenericResult_GENERIC_STATUS_FAILURE, failed.Error()
+	} else if err := s.encode(&result, value); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := s.id("fc")
-	s.results[id] = pb.FunctionGetOutputsItem_builder{Result: result, DataFormat: pb.DataFormat_DATA_FORMAT_CBOR}.Build()
+	s.results[id] = pb.FunctionGetOutputsItem_builder{Result: result.Build(), DataFormat: pb.DataFormat_DATA_FORMAT_CBOR}.Build()
 	return pb.FunctionMapResponse_builder{
 		FunctionCallId: id, PipelinedInputs: []*pb.FunctionPutInputsResponseItem{pb.FunctionPutInputsResponseItem_builder{InputJwt: jwt()}.Build()},
 	}.Build(), nil
 }
 
-// resultOf is what a function has returned as Modal hands it out.
-func (s *Server) resultOf(value any, failed error) (*pb.GenericResult, error) {
-	if failed != nil {
-		return pb.GenericResult_builder{Status: pb.GenericResult_GENERIC_STATUS_FAILURE, Exception: failed.Error()}.Build(), nil
-	}
+// encode puts what a function has returned into a result, as Modal hands it out.
+func (s *Server) encode(result *pb.GenericResult_builder, value any) error {
 	data, err := cbor.Marshal(value)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	result := pb.GenericResult_builder{Status: pb.GenericResult_GENERIC_STATUS_SUCCESS, Data: data}
-	if len(data) > inlineBytes {
-		s.mu.Lock()
-		id := s.id("bl")
-		s.data[id] = data
-		s.mu.Unlock()
-		result.Data, result.DataBlobId = nil, &id
+	if len(data) <= inlineBytes {
+		result.Data = data
+		return nil
 	}
-	return result.Build(), nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := s.id("bl")
+	s.data[id] = data
+	result.DataBlobId = &id
+	return nil
 }
 
 // FunctionGetOutputs hands out a result.

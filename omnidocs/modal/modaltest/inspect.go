@@ -66,7 +66,7 @@ func (sb *sandbox) inspect() Sandbox {
 	return out
 }
 
-// Kill lets a sandbox die as for want of memory: its program is killed, its tunnels are gone, its code is 137.
+// Kill lets a sandbox die as the kernel kills one for want of memory: its program is killed, its tunnels are gone, its code is 137.
 func (s *Server) Kill(id string) error {
 	sb, err := s.find(id)
 	if err != nil {

@@ -128,13 +128,12 @@ func (sb *sandbox) fileTool(command string) (*process, error) {
 		}
 		p.stdin = &fileWriter{f, p}
 	case c.ReadFile != nil:
-		data, err := os.ReadFile(sb.file(c.ReadFile.Path))
-		if err != nil {
+		if data, err := os.ReadFile(sb.file(c.ReadFile.Path)); err == nil {
+			_, _ = p.stdout.Write(data) // an output takes all
+			p.finish(0, "")
+		} else {
 			p.finish(1, `{"error_kind": "NotFound", "message": "no such file"}`)
-			return p, nil
 		}
-		_, _ = p.stdout.Write(data) // an output takes all
-		p.finish(0, "")
 	default:
 		return nil, fmt.Errorf("modaltest writes and reads files, and cannot %s", strings.TrimSpace(command))
 	}

@@ -105,7 +105,7 @@ func (sb *sandbox) open(image string) error {
 	}
 	ports := sb.def.GetOpenPorts().GetPorts()
 	for _, p := range ports {
-		if _, err := sb.port(p.GetPort()); err != nil {
+		if err := sb.port(p.GetPort()); err != nil {
 			return err
 		}
 		t, err := sb.server.openTunnel(p.GetPort(), sb.ports[p.GetPort()], "")
@@ -116,7 +116,7 @@ func (sb *sandbox) open(image string) error {
 	}
 	// The probe's port is one that the program listens at, whether a tunnel leads there or a connect token.
 	if probe := sb.def.GetReadinessProbe().GetTcpPort(); probe != 0 {
-		if _, err := sb.port(probe); err != nil {
+		if err := sb.port(probe); err != nil {
 			return err
 		}
 	}
@@ -128,17 +128,17 @@ func (sb *sandbox) open(image string) error {
 	return nil
 }
 
-// port is the address that stands for a port of the sandbox.
-func (sb *sandbox) port(port uint32) (string, error) {
-	if at, ok := sb.ports[port]; ok {
-		return at, nil
+// port finds an address that stands for a port of the sandbox.
+func (sb *sandbox) port(port uint32) error {
+	if sb.ports[port] != "" {
+		return nil
 	}
 	l, err := listen()
 	if err != nil {
-		return "", err
+		return err
 	}
 	sb.ports[port] = l.Addr().String()
-	return sb.ports[port], l.Close()
+	return l.Close()
 }
 
 // end ends a sandbox, once; what it was ended by is its result.
@@ -253,7 +253,7 @@ func (sb *sandbox) tunnelData() (all []*pb.TunnelData) {
 
 // SandboxGetTaskId says that a sandbox is scheduled, which it is at once.
 //
-//nolint:revive // the protocol's name
+//nolint:staticcheck // the protocol's name
 func (s *control) SandboxGetTaskId(_ context.Context, r *pb.SandboxGetTaskIdRequest) (*pb.SandboxGetTaskIdResponse, error) {
 	sb, err := s.find(r.GetSandboxId())
 	if err != nil {
@@ -264,7 +264,7 @@ func (s *control) SandboxGetTaskId(_ context.Context, r *pb.SandboxGetTaskIdRequ
 
 // SandboxGetTaskIdV2 is the same for the second kind.
 //
-//nolint:revive // the protocol's name
+//nolint:staticcheck // the protocol's name
 func (s *control) SandboxGetTaskIdV2(ctx context.Context, r *pb.SandboxGetTaskIdRequest) (*pb.SandboxGetTaskIdResponse, error) {
 	return s.SandboxGetTaskId(ctx, r)
 }

@@ -62,7 +62,6 @@ type Server struct {
 	results   map[string]*pb.FunctionGetOutputsItem
 	data      map[string][]byte // blobs
 	created   []*pb.FunctionCreateRequest
-	classes   []*pb.ClassCreateRequest
 	published []*pb.AppPublishRequest
 	scaled    []*pb.FunctionUpdateSchedulingParamsRequest
 }
@@ -120,7 +119,7 @@ func New(o Options) (_ *Server, err error) {
 }
 
 func listen() (net.Listener, error) {
-	return (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	return net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on the loopback interface it waits for nothing
 }
 
 // control is the service that Modal's clients call, router the one of a sandbox's machine: both have methods of the same names.
