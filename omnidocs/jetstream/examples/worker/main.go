@@ -31,22 +31,33 @@ type flags struct {
 	drain                                          time.Duration
 }
 
+// parse reads the program's arguments.
+func parse(args []string) (f flags, err error) {
+	set := flag.NewFlagSet("worker", flag.ContinueOnError)
+	set.StringVar(&f.nats, "nats", nats.DefaultURL, "URL of the server, or several of a cluster divided by commas")
+	set.StringVar(&f.creds, "creds", "", "file with the credentials for the server")
+	set.StringVar(&f.queue, "queue", jetstream.DefaultName, "name of the queue")
+	set.StringVar(&f.name, "name", "", "name of the worker (default: that of the host)")
+	set.StringVar(&f.model, "model", textextraction.TinyModel, "folder of a checkpoint, or id on the Hugging Face hub")
+	set.StringVar(&f.device, "device", "", "go, xla:cpu, cuda, … (default: go for the embedded model, else the best there is)")
+	set.StringVar(&f.files, "files", "", "folders that files may be read from, divided by commas (default: none)")
+	set.IntVar(&f.parallel, "parallel", 4, "pages that are read together")
+	set.IntVar(&f.tensorParallel, "tensor-parallel", 0, "devices over which the model is divided (default: 1)")
+	set.Float64Var(&f.costPerHour, "cost-per-hour", 0, "what the machine costs in an hour, in dollars")
+	set.DurationVar(&f.drain, "drain", jetstream.DefaultDrainTimeout, "how long to go on with the pages at hand when told to end")
+	return f, set.Parse(args)
+}
+
 func main() {
-	var f flags
-	flag.StringVar(&f.nats, "nats", nats.DefaultURL, "URL of the server, or several of a cluster divided by commas")
-	flag.StringVar(&f.creds, "creds", "", "file with the credentials for the server")
-	flag.StringVar(&f.queue, "queue", jetstream.DefaultName, "name of the queue")
-	flag.StringVar(&f.name, "name", "", "name of the worker (default: that of the host)")
-	flag.StringVar(&f.model, "model", textextraction.TinyModel, "folder of a checkpoint, or id on the Hugging Face hub")
-	flag.StringVar(&f.device, "device", "", "go, xla:cpu, cuda, … (default: go for the embedded model, else the best there is)")
-	flag.StringVar(&f.files, "files", "", "folders that files may be read from, divided by commas (default: none)")
-	flag.IntVar(&f.parallel, "parallel", 4, "pages that are read together")
-	flag.IntVar(&f.tensorParallel, "tensor-parallel", 0, "devices over which the model is divided (default: 1)")
-	flag.Float64Var(&f.costPerHour, "cost-per-hour", 0, "what the machine costs in an hour, in dollars")
-	flag.DurationVar(&f.drain, "drain", jetstream.DefaultDrainTimeout, "how long to go on with the pages at hand when told to end")
-	flag.Parse()
+	f, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil { // said already
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, f, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	err = run(ctx, f, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
