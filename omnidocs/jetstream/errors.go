@@ -35,7 +35,7 @@ var (
 )
 
 // Fault is an error that has crossed the wire.
-type Fault struct {
+type Fault struct { //nolint:errname // it is data first, in messages
 	Message string `json:"message"`
 	// Kind says what it matches, see kinds; empty if nothing is known of it.
 	Kind string `json:"kind,omitzero"`

@@ -146,8 +146,8 @@ func dial(t testing.TB, url string, config jetstream.Config) *jetstream.Queue {
 	return q
 }
 
-// hire starts a worker for the test. Fire ends it, and waits until it has ended.
-func hire(t testing.TB, q *jetstream.Queue, ex textextraction.TextExtractor, opts jetstream.WorkerOptions) (fire func()) {
+// hire starts a worker for the test, which ends with it.
+func hire(t testing.TB, q *jetstream.Queue, ex textextraction.TextExtractor, opts jetstream.WorkerOptions) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	opts.Openers = map[string]jetstream.Opener{"drawn": drawn}
@@ -156,12 +156,10 @@ func hire(t testing.TB, q *jetstream.Queue, ex textextraction.TextExtractor, opt
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- q.Work(ctx, ex, opts) }()
-	fire = sync.OnceFunc(func() {
+	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-ended)
 	})
-	t.Cleanup(fire)
-	return fire
 }
 
 // guardTime bounds what hangs, poll is how often it is looked.
@@ -172,6 +170,7 @@ const (
 
 // guard bounds a test that hangs.
 func guard(t testing.TB) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), guardTime)
 	t.Cleanup(cancel)
 	return ctx

@@ -39,11 +39,13 @@ func newKnownJobs(q *Queue, ex textextraction.TextExtractor, id string) *knownJo
 	return &knownJobs{queue: q, ex: ex, id: id, jobs: map[string]*knownJob{}}
 }
 
-// watch hears of changes until ctx ends.
-func (k *knownJobs) watch(ctx context.Context) {
+// watch hears of changes until ctx ends, and calls ready when it begins to.
+func (k *knownJobs) watch(ctx context.Context, ready func()) {
 	for ctx.Err() == nil {
 		watcher, err := persist(ctx, func(context.Context) (js.KeyWatcher, error) { return k.queue.jobs.WatchAll(ctx, js.UpdatesOnly()) })
 		if err == nil {
+			k.doubt() // there may have been changes before
+			ready()
 			for entry := range watcher.Updates() {
 				if entry != nil {
 					k.changed(entry)
@@ -54,6 +56,17 @@ func (k *knownJobs) watch(ctx context.Context) {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
+	}
+}
+
+// doubt lets every job be asked for again before the next of its pages.
+func (k *knownJobs) doubt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, known := range k.jobs {
+		known.mu.Lock()
+		known.asked = time.Time{}
+		known.mu.Unlock()
 	}
 }
 

@@ -345,7 +345,7 @@ func (q *Queue) send(ctx context.Context, subject string, tasks ...Task) error {
 			select {
 			case <-f.Ok():
 				continue
-			case <-f.Err():
+			case <-f.Err(): //nolint:errcheck // whatever it is, it is sent again
 			case <-ctx.Done():
 				return ctx.Err()
 			}

@@ -120,14 +120,15 @@ func TestRemote(t *testing.T) {
 
 	for _, upload := range []bool{false, true} {
 		t.Run(fmt.Sprint("upload=", upload), func(t *testing.T) {
-			q := dial(t, serve(t).URL(), jetstream.Config{})
+			q := dial(t, serve(t).URL(), jetstream.Config{}) //nolint:contextcheck // it lives as long as the test
 			ex := &fake{do: bad}
 			opts := jetstream.WorkerOptions{}
 			if !upload {
 				opts.FileRoots = []string{in}
 			}
-			hire(t, q, ex, opts)
-			hire(t, q, ex, opts)
+			for range 2 {
+				hire(t, q, ex, opts) //nolint:contextcheck // as above
+			}
 			read := func(out string) (*jobs.BatchResult, jobs.Progress, jetstream.Job) {
 				o := options(out)
 				var last jobs.Progress
@@ -226,7 +227,7 @@ func resumed(b *jobs.BatchResult) (n int) {
 func TestControl(t *testing.T) {
 	ctx := guard(t)
 	q := dial(t, serve(t).URL(), jetstream.Config{})
-	begun := make(chan int, 1000)
+	begun := make(chan int, 10_000)
 	proceed := make(chan struct{})
 	ex := &fake{do: func(ctx context.Context, page, _ int) error {
 		begun <- page
@@ -238,7 +239,7 @@ func TestControl(t *testing.T) {
 		}
 	}}
 	hire(t, q, ex, jetstream.WorkerOptions{Parallel: 2, Prefetch: 8})
-	_, err := q.Submit(ctx, "job", jetstream.Documents(drawnSource(0, 20), drawnSource(100, 20)), jetstream.JobOptions{})
+	_, err := q.Submit(ctx, "job", jetstream.Documents(drawnSource(0, 1000), drawnSource(1000, 1000)), jetstream.JobOptions{})
 	require.NoError(t, err)
 	<-begun
 	<-begun
@@ -246,11 +247,11 @@ func TestControl(t *testing.T) {
 	proceed <- struct{}{}
 	proceed <- struct{}{}
 	// Another job comes through, though the first has more than enough to do.
-	_, err = q.Submit(ctx, "other", jetstream.Documents(drawnSource(500, 1)), jetstream.JobOptions{})
+	_, err = q.Submit(ctx, "other", jetstream.Documents(drawnSource(5000, 1)), jetstream.JobOptions{})
 	require.NoError(t, err)
 	for page := range begun {
 		proceed <- struct{}{}
-		if page == 500 { // what had been begun before comes to its end
+		if page == 5000 { // what had been begun before comes to its end
 			break
 		}
 	}
@@ -259,7 +260,7 @@ func TestControl(t *testing.T) {
 	status, err := q.Status(ctx, "job")
 	require.NoError(t, err)
 	require.Equal(t, jetstream.Paused, status.State)
-	require.Less(t, status.Ended, 40)
+	require.Less(t, status.Ended, 2000)
 	require.NoError(t, q.Resume(ctx, "job"))
 	<-begun
 	require.NoError(t, q.Cancel(ctx, "job"))
@@ -267,7 +268,7 @@ func TestControl(t *testing.T) {
 	require.ErrorIs(t, err, jetstream.ErrCanceled)
 	require.ErrorIs(t, q.Resume(ctx, "job"), jetstream.ErrCanceled)
 	close(proceed)
-	_, err = q.Submit(ctx, "last", jetstream.Documents(drawnSource(0, 20), drawnSource(100, 20)), jetstream.JobOptions{})
+	_, err = q.Submit(ctx, "last", jetstream.Documents(drawnSource(0, 20), drawnSource(1000, 20)), jetstream.JobOptions{})
 	require.NoError(t, err)
 	status, err = q.Wait(ctx, "last", nil)
 	require.NoError(t, err)

@@ -41,7 +41,6 @@ func TestSchedule(t *testing.T) {
 		}
 		return counts["fold"] >= 2 && counts["mail"] >= 2
 	}, guardTime, poll)
-	require.Equal(t, 2, ex.reads(), "what has not changed is not read again")
 	require.NoError(t, q.Unschedule(ctx, "folder"))
 	require.NoError(t, q.Unschedule(ctx, "objects"))
 

@@ -154,7 +154,8 @@ func (q *Queue) Work(ctx context.Context, ex textextraction.TextExtractor, opts 
 	// Who knows what becomes of the jobs, and gives signs of life, does so until the last task has ended.
 	var helpers sync.WaitGroup
 	helping, enough := context.WithCancel(context.WithoutCancel(ctx))
-	helpers.Go(func() { w.known.watch(helping) })
+	watching := make(chan struct{})
+	helpers.Go(func() { w.known.watch(helping, sync.OnceFunc(func() { close(watching) })) })
 	helpers.Go(func() { w.signs(helping) })
 	defer helpers.Wait()
 	defer enough()
@@ -164,6 +165,10 @@ func (q *Queue) Work(ctx context.Context, ex textextraction.TextExtractor, opts 
 	}
 	defer func() { _ = wake.Unsubscribe() }()
 
+	select {
+	case <-watching:
+	case <-pulling.Done():
+	}
 	opts.Logger.InfoContext(ctx, "worker begins", "worker", opts.Name, "queue", q.config.Name)
 	w.pull(pulling, pages)
 	patience := time.AfterFunc(opts.DrainTimeout, func() { breakOff(errDraining) })
