@@ -48,12 +48,14 @@ SMALL = replace(FULL, size=(14, 28), columns=0.3, long=1.5)
 LEVELS = [
     Level((128, 320), (64, 64), [(1, OLD)], enough=0.50, until=0.1),
     Level((256, 512), (64, 192), [(1, OLD)], enough=0.78, until=0.2),
+    Level((256, 512), (128, 384), [(1, OLD)], enough=0.90, until=0.25),
     Level((256, 512), (64, 160), [(2, OLD), (8, FONTS)], enough=0.90, until=0.4),
     Level((320, 512), (128, 288), [(2, OLD), (8, MORE)], enough=0.92, until=0.6),
     Level((384, 512), (192, 384), [(2, OLD), (8, FULL)], html=0.12, enough=0.94, until=0.8),
     Level((512, 704), (384, 640), [(1, FULL), (1, SMALL)], html=0.2),
 ]
-FIRST = 2  # the level to begin with when the weights read Go Mono already
+FIRST = 3  # the level to begin with when the weights read Go Mono already
+KEEP = 0.15  # of the batches after that are of the level before it, so that nothing is forgotten
 WORK = 3600  # visual tokens and characters in a batch
 NOISE = 0.04  # share of the fed characters replaced
 
@@ -67,6 +69,8 @@ def draw(queue, level, seed):
         top = level.value
         low = 0 if top < FIRST else FIRST
         k = top if r.random() < 0.6 or top == low else r.randrange(low, top)
+        if low and r.random() < KEEP:
+            k = FIRST - 1
         l = LEVELS[k]
         w, h = r.randrange(l.width[0], l.width[1] + 1, 32), r.randrange(l.height[0], l.height[1] + 1, 32)
         asks = r.random() < l.html
