@@ -29,6 +29,7 @@ from text import Corpus
 
 CLEAN = Kind(size=(20, 28), damage=0)
 CLASSES = {  # name: (the page, its sides, what must be on it)
+    "prose, a few lines": (CLEAN, (448, 128), "p"),
     "prose": (CLEAN, (512, 384), "p"),
     "prose, 16 to 19 px": (replace(CLEAN, size=(16, 19)), (512, 384), "p"),
     "prose, 14 to 15 px": (replace(CLEAN, size=(14, 15)), (512, 384), "p"),

@@ -2,7 +2,7 @@
 
 SIGTERM saves and ends. Stopping the process for a while (SIGSTOP) only costs that time.
 
-The schedule follows the clock: the learning rate is constant, then falls to 2 % over the last 45 % of the time, and a level ends
+The schedule follows the time spent, of that and what is left: the learning rate is constant, then falls to 2 % over the last 45 % of the time, and a level ends
 when it is read well enough or its share of the time is over. Averaged weights (EMA) are kept beside the raw ones, so the
 checkpoint can be exported at any time; best.pt holds those that read held-out pages best.
 """
@@ -176,7 +176,7 @@ def main():
     os.makedirs(o.work, exist_ok=True)
     torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     torch.manual_seed(o.seed)
-    model, state = Tiny(), dict(step=0, level=FIRST if o.init else 0, began=time.time(), pages=0, chars=0, best=9.0)
+    model, state = Tiny(), dict(step=0, level=FIRST if o.init else 0, spent=0.0, pages=0, chars=0, best=9.0)
     if o.init:
         from safetensors.torch import load_file
 
@@ -204,7 +204,7 @@ def main():
     pre = torch.tensor(PRE)
     mid = {p: torch.tensor(after(p)[:-1]) for p in (MARKDOWN, HTML)}
     right, shown, t0, saved, read, last = [None] * len(LEVELS), {}, time.time(), time.time(), 0, state["chars"]
-    since = 0  # batches since the level rose
+    since, tick = 0, time.time()  # batches since the level rose; when the last one ended
     log.write(f"start {vars(o)}\n")
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
@@ -222,7 +222,9 @@ def main():
             look()
             read = time.time()
         k, asked, image, ids, lab, cells, where = queue.get()
-        frac = (time.time() - state["began"]) / (end - state["began"])
+        now = time.time()
+        state["spent"], tick = state["spent"] + min(30, now - tick), now  # not the time for which the process was stopped
+        frac = state["spent"] / (state["spent"] + max(1, end - now))
         rate = min(1, (state["step"] + 1) / 100, max(0.02, (1 - frac) / o.cooldown))
         for q, base in zip(opts, (o.muon, o.adam)):
             for g in q.param_groups:
@@ -245,8 +247,8 @@ def main():
         x = l["right"].item()
         right[k] = x if right[k] is None else 0.95 * right[k] + 0.05 * x
         since += k == level.value
-        now = LEVELS[level.value]
-        if frac > now.until or (since > 40 and right[level.value] > now.enough):
+        at = LEVELS[level.value]
+        if frac > at.until or (since > 40 and right[level.value] > at.enough):
             level.value = state["level"] = min(o.top, level.value + 1)
             since = 0
         row = dict(text=l["text"], see=l["see"], cells=l["cells"], **{f"p{i}": v for i, v in enumerate(l["point"])})
