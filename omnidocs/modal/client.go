@@ -21,7 +21,7 @@ type Options struct {
 	Environment string
 	// MaxThrottleWait is how long a call to Modal waits where Modal asks to wait. Zero means five minutes.
 	MaxThrottleWait time.Duration
-	// HTTPClient reaches what runs on Modal. Nil means one of its own, without a time-out: each call has that of its config.
+	// HTTPClient reaches what runs on Modal. Nil means what textextraction.QwenTextAPIConfig takes for nil.
 	HTTPClient *http.Client
 	// Logger hears what is started and ended, and what sandboxes write. Nil means nobody.
 	Logger *slog.Logger
@@ -37,9 +37,6 @@ type Client struct {
 func Open(o Options) (*Client, error) {
 	if o.MaxThrottleWait == 0 {
 		o.MaxThrottleWait = 5 * time.Minute
-	}
-	if o.HTTPClient == nil {
-		o.HTTPClient = &http.Client{}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

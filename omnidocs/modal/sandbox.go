@@ -18,10 +18,10 @@ import (
 // sandbox is one that this package has started.
 type sandbox struct {
 	sb     *sdk.Sandbox
-	base   string // its address
-	key    string // what it lets callers in for
-	client *http.Client
-	ready  string // where it is asked whether it is ready
+	base   string       // its address
+	key    string       // what it lets callers in for
+	client *http.Client // nil is the default
+	ready  string       // where it is asked whether it is ready
 	log    *tail
 
 	ended chan struct{} // closed when it has ended by itself
@@ -142,7 +142,11 @@ func (s *sandbox) health(ctx context.Context) error {
 		return err
 	}
 	r.Header.Set("Authorization", "Bearer "+s.key)
-	res, err := s.client.Do(r)
+	client := s.client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	res, err := client.Do(r)
 	if err != nil {
 		return err
 	}
