@@ -29,6 +29,10 @@ func TestReadme(t *testing.T) {
 			require.Contains(t, string(source), `"`+name[1]+`"`, "%s has no flag -%s", match[1], name[1])
 		}
 	}
+	for _, match := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(readme, -1) {
+		_, err := os.Stat(filepath.FromSlash(match[1]))
+		require.NoError(t, err, "a link")
+	}
 	for _, match := range regexp.MustCompile("(?m)^\\| `([a-z]+)` \\|").FindAllStringSubmatch(readme, -1) {
 		if match[1] == "go" || match[1] == "cpu" { // devices
 			continue
