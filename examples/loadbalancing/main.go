@@ -54,11 +54,11 @@ func main() {
 func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	addresses, failOne := strings.Split(f.workers, ","), func() error { return nil }
 	if f.workers == "" {
-		own, err := startServers(ctx, 3)
-		if err != nil {
-			return err
+		own, startErr := startServers(ctx, 3)
+		if startErr != nil {
+			return startErr
 		}
-		defer own.end()
+		defer func() { err = errors.Join(err, own.end()) }()
 		addresses, failOne = own.addresses, own.extractors[0].Close
 	}
 	var workers []textextraction.Worker
@@ -125,25 +125,27 @@ func source(ctx context.Context, f flags) iter.Seq2[image.Image, error] {
 type servers struct {
 	addresses  []string
 	extractors []*textextraction.QwenTextExtractor
-	end        func()
+	end        func() error
 }
 
 // startServers starts servers with the embedded model on this machine.
 func startServers(ctx context.Context, n int) (s servers, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, n)
-	s.end = func() {
+	s.end = func() error {
 		stop()
+		var errs []error
 		for range s.addresses {
-			<-ended
+			errs = append(errs, <-ended)
 		}
 		for _, x := range s.extractors {
-			_ = x.Close() // one of them is closed already
+			errs = append(errs, x.Close())
 		}
+		return errors.Join(errs...)
 	}
 	defer func() {
 		if err != nil {
-			s.end()
+			err = errors.Join(err, s.end())
 		}
 	}()
 	for range n {

@@ -63,9 +63,8 @@ type engineMeter struct {
 }
 
 // of are the attributes of what an engine does.
-func (e *engineMeter) of(engine int, more ...attribute.KeyValue) []attribute.KeyValue {
-	all := append(e.common[:len(e.common):len(e.common)], more...)
-	return append(all, attribute.Int("omnidocs.engine", engine))
+func (e *engineMeter) of(engine int) []attribute.KeyValue {
+	return append(e.common[:len(e.common):len(e.common)], attribute.Int("omnidocs.engine", engine))
 }
 
 func (e *engineMeter) queued(p backend.PageEvent) {

@@ -69,7 +69,7 @@ func points[N int64 | float64](t *testing.T, data metricdata.Aggregation) []metr
 func values(attributes []attribute.KeyValue) map[string]string {
 	all := map[string]string{}
 	for _, a := range attributes {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }

@@ -81,7 +81,7 @@ func (e *Extractor) Stream(ctx context.Context, img image.Image, opts textextrac
 		ctx, p := e.begin(ctx, opts)
 		p.span.SetAttributes(semconv.GenAIRequestStream(true))
 		var r *textextraction.ExtractResult
-		err := error(context.Canceled) // what it is if the loop is left
+		err := context.Canceled // what it is if the loop is left
 		defer func() { p.end(ctx, r, err) }()
 		for d, failed := range e.inner.Stream(ctx, img, opts) {
 			if p.first == 0 && d.Text != "" {

@@ -194,7 +194,7 @@ func streaming(t *testing.T, s serving, path, body string) (rest func() string) 
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+path, strings.NewReader(body))
 	require.NoError(t, err)
-	res, err := http.DefaultClient.Do(r)
+	res, err := http.DefaultClient.Do(r) //nolint:bodyclose // rest does
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	in := bufio.NewReader(res.Body)
