@@ -235,7 +235,11 @@ func BenchmarkRead(b *testing.B) {
 func TestEngineStats(t *testing.T) {
 	var steps, finished, compiled atomic.Int64
 	e := loadEngine(t, backend.LoadOptions{MaxBatch: 2, Observer: backend.Observer{
-		Compiled: func(backend.CompileEvent) { compiled.Add(1) },
+		Compiled: func(e backend.CompileEvent) {
+			if !e.Loaded {
+				compiled.Add(1)
+			}
+		},
 		Finished: func(backend.PageEvent) { finished.Add(1) },
 		Step:     func(backend.StepEvent) { steps.Add(1) },
 	}})
