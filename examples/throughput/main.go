@@ -101,7 +101,7 @@ func run(ctx context.Context, o backend.LoadOptions, path string, pages int) (_ 
 	r := report{Engine: "omnidocs", Device: e.Info().Device, DType: e.Info().DType, Pages: pages, Batch: o.MaxBatch}
 	var times []time.Duration
 	var failed error
-	before := e.Stats()
+	before := e.Stats() //nolint:contextcheck // it takes none
 	start := time.Now()
 	err = e.Generate(ctx, requests, func(_ int, out backend.Output, err error) {
 		failed = errors.Join(failed, err)
@@ -113,7 +113,7 @@ func run(ctx context.Context, o backend.LoadOptions, path string, pages int) (_ 
 	}
 	r.Seconds = time.Since(start).Seconds()
 	r.PageRate, r.Rate = float64(pages)/r.Seconds, float64(r.Tokens)/r.Seconds
-	after := e.Stats()
+	after := e.Stats() //nolint:contextcheck // it takes none
 	r.Steps = after.Slots.Steps - before.Slots.Steps
 	r.Active = float64(after.Tokens.Generated-before.Tokens.Generated) / float64(max(1, r.Steps))
 	slices.Sort(times)
