@@ -33,6 +33,9 @@ type Limits struct {
 	// MaxPixels is the largest width × height, read from the file's header before memory is taken for the pixels.
 	// Default [DefaultMaxPixels].
 	MaxPixels int64
+	// Room, if not nil, is asked for the pixels of the picture, width × height, after MaxPixels and before memory is taken for them. Its error is
+	// that of the decoding.
+	Room func(pixels int64) error
 	// MaxBytes is the largest file. Default [DefaultMaxBytes].
 	MaxBytes int64
 }
@@ -153,6 +156,11 @@ func (f format) read(ctx context.Context, data []byte, limits Limits) (image.Ima
 	conf, err := f.header(ctx, src, src.Size(), limits)
 	if err != nil {
 		return nil, err
+	}
+	if limits.Room != nil {
+		if err := limits.Room(int64(conf.Width) * int64(conf.Height)); err != nil {
+			return nil, err
+		}
 	}
 	return f.pixels(ctx, src, src.Size(), conf, f.orientationIn(data))
 }

@@ -18,6 +18,7 @@ type API struct {
 	tokens    [][sha256.Size]byte
 	mux       *http.ServeMux
 	gate      *gate
+	budget    budget
 	jobs      *jobs
 	metrics   *metrics
 	draining  atomic.Bool
@@ -29,7 +30,7 @@ func New(x textextraction.TextExtractor, o Options) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{extractor: x, options: o, mux: http.NewServeMux(), gate: newGate(o.Concurrency, o.Queue), metrics: newMetrics()}
+	a := &API{extractor: x, options: o, mux: http.NewServeMux(), gate: newGate(o.Concurrency, o.Queue), metrics: newMetrics(), budget: budget{limit: o.MaxMemory}}
 	a.jobs = newJobs(a)
 	for _, token := range o.Tokens {
 		a.tokens = append(a.tokens, sha256.Sum256([]byte(token)))
@@ -54,7 +55,7 @@ func New(x textextraction.TextExtractor, o Options) (*API, error) {
 	} {
 		serve := r.serve
 		if !r.open {
-			serve = a.withToken(serve)
+			serve = a.withToken(a.holds(serve))
 		}
 		a.mux.Handle(r.pattern, a.counted(r.pattern, serve))
 	}

@@ -129,6 +129,9 @@ func (a *API) imageAt(ctx context.Context, address string) (image.Image, error) 
 	case !ok:
 		return nil, bad("the data URL has no data")
 	}
+	if err := held(ctx).take(int64(len(encoded))); err != nil {
+		return nil, err
+	}
 	var data []byte
 	var err error
 	if strings.HasSuffix(head, ";base64") {

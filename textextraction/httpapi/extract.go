@@ -130,7 +130,12 @@ func (a *API) fetch(ctx context.Context, address string) (image.Image, error) {
 	case a.options.NoFetch:
 		return nil, &problem{status: http.StatusForbidden, kind: "forbidden", message: "this server fetches nothing: send the picture itself"}
 	}
+	// What comes is not known before it is there.
+	if err := held(ctx).take(a.options.MaxBodyBytes); err != nil {
+		return nil, err
+	}
 	data, err := a.options.Fetch(ctx, address)
+	held(ctx).give(a.options.MaxBodyBytes - int64(len(data)))
 	if err != nil {
 		switch {
 		case ctx.Err() != nil:

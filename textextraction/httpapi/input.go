@@ -40,6 +40,9 @@ func (a *API) jsonBody(w http.ResponseWriter, r *http.Request, v any, want strin
 	if err != nil {
 		return err
 	}
+	if err := held(r.Context()).take(int64(len(data))); err != nil { // its strings are copies
+		return err
+	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return bad(want + ": " + err.Error())
 	}
@@ -53,14 +56,15 @@ func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	// A body that drips in holds nothing but its connection, until this.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.options.BodyTimeout)) // a recorder in a test has none
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.options.MaxBodyBytes))
+	data, err := io.ReadAll(held(r.Context()).reader(http.MaxBytesReader(w, r.Body, a.options.MaxBodyBytes)))
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &problem{http.StatusRequestTimeout, "timeout", fmt.Sprintf("the body was not there after %s", a.options.BodyTimeout), err}
 	case err != nil:
 		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		var refused *problem
+		if errors.As(err, &tooLarge) || errors.As(err, &refused) {
 			return nil, err
 		}
 		return nil, &problem{http.StatusBadRequest, "invalid_request_error", "the body broke off: " + err.Error(), err}
@@ -83,6 +87,9 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request) (u upload, err erro
 	case err != nil:
 		return u, bad("Content-Type: " + err.Error())
 	default:
+		if err := held(r.Context()).take(int64(len(data))); err != nil { // what is in the form is copied out of it
+			return u, err
+		}
 		if err := u.form(data, params["boundary"], values); err != nil {
 			return u, err
 		}
@@ -167,8 +174,14 @@ func flag(r *http.Request, name string) bool {
 
 // open makes a document of a file: a picture is one of a single page.
 func (a *API) open(ctx context.Context, name string, data []byte) (Document, error) {
-	img, err := imageproc.Decode(ctx, bytes.NewReader(data), imageproc.Limits{MaxPixels: a.options.MaxPixels})
+	img, err := imageproc.Decode(ctx, bytes.NewReader(data), imageproc.Limits{
+		MaxPixels: a.options.MaxPixels,
+		Room:      func(pixels int64) error { return held(ctx).take(pixels * pixelBytes) },
+	})
+	var refused *problem
 	switch {
+	case errors.As(err, &refused):
+		return nil, err
 	case err == nil:
 		return picture{img}, nil
 	case !errors.Is(err, imageproc.ErrFormat):

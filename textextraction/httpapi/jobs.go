@@ -96,7 +96,9 @@ func (s *jobs) add(ctx context.Context, d Document, u upload) (*job, error) {
 		return nil, errors.Join(refused, d.Close())
 	}
 	s.all[j.id] = j
+	holding := held(ctx).moved()
 	s.running.Go(func() {
+		defer holding.end()
 		defer cancel()
 		s.run(ctx, j, d, u.opts)
 	})

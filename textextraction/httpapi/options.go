@@ -22,6 +22,10 @@ type Options struct {
 	MaxBodyBytes int64
 	// MaxPixels bounds a picture's width times height. Zero means 100 million.
 	MaxPixels int64
+	// MaxMemory bounds, in bytes, what all requests together hold while they wait and are read: bodies, files and the pixels of pictures, 8 bytes
+	// each; not what the extractor and Documents take. Who comes when there is no more is turned away with 429. Zero means 2 GiB, or what one
+	// request of MaxBodyBytes and MaxPixels may take if that is more; it may not be less than that.
+	MaxMemory int64
 	// MaxPages bounds the pages of a document. Zero means 2,000.
 	MaxPages int
 	// Concurrency is how many pages are given to the extractor at a time; zero means 16. Queue is how many requests wait beyond
@@ -60,6 +64,12 @@ func (o Options) withDefaults() (Options, error) {
 	var errs []error
 	fill(&errs, "MaxBodyBytes", &o.MaxBodyBytes, 64<<20)
 	fill(&errs, "MaxPixels", &o.MaxPixels, 100e6)
+	// A body may be a form, or base64 in JSON, from which the file is taken.
+	one := 3*o.MaxBodyBytes + pixelBytes*o.MaxPixels
+	fill(&errs, "MaxMemory", &o.MaxMemory, max(2<<30, one))
+	if o.MaxMemory < one && len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("httpapi: MaxMemory is %d, and one request may take %d: raise it, or lower MaxBodyBytes or MaxPixels", o.MaxMemory, one))
+	}
 	fill(&errs, "MaxPages", &o.MaxPages, 2000)
 	fill(&errs, "Concurrency", &o.Concurrency, 16)
 	fill(&errs, "Queue", &o.Queue, 256)
