@@ -194,7 +194,7 @@ def main():
         model.load_state_dict(c["model"])
         for q, s in zip(opts, c["opts"]):
             q.load_state_dict(s)
-        ema, state = c["ema"], c["state"]
+        ema, state = c["ema"], state | c["state"]
     if o.level is not None:
         state["level"] = o.level
     level, queue = mp.Value("i", state["level"]), mp.Queue(6)
