@@ -80,6 +80,22 @@ func TestDrain(t *testing.T) {
 	require.Equal(t, len(sources), n)
 }
 
+// TestEnvironment has the server and the name from the environment, where no flags say them.
+func TestEnvironment(t *testing.T) {
+	t.Setenv("NATS_URL", "tls://queue:4222")
+	t.Setenv("MODAL_SANDBOX_ID", "sb-1")
+	f, err := parse(nil)
+	require.NoError(t, err)
+	require.Equal(t, "tls://queue:4222 sb-1", f.nats+" "+f.name)
+	f, err = parse([]string{"-nats", "nats://other:4222", "-name", "me"})
+	require.NoError(t, err)
+	require.Equal(t, "nats://other:4222 me", f.nats+" "+f.name)
+	t.Setenv("NATS_URL", "")
+	f, err = parse(nil)
+	require.NoError(t, err)
+	require.Equal(t, "nats://127.0.0.1:4222", f.nats)
+}
+
 // scaledObject are the fields of KEDA's keda.sh/v1alpha1 ScaledObject that the manifest may use, as its documentation has them: its Go module brings some
 // hundred others.
 type scaledObject struct {
