@@ -33,6 +33,7 @@ const (
 	defaultPort  = 8080
 	maxLifetime  = 24 * time.Hour // Modal's
 	programPath  = "/usr/local/bin/serve"
+	workerPath   = "/usr/local/bin/worker"
 	readyPath    = "/readyz"
 	tokenEnv     = "OMNIDOCS_TOKEN"
 )
@@ -64,8 +65,8 @@ type Config struct {
 	// Image is the container's file system. The zero value means [CUDAImage], or [CPUImage] without a GPU, if Program is set; else it
 	// must be one that has the program at /usr/local/bin/serve, such as those of examples/container.
 	Image Image
-	// Program is a file on this machine that is put into the image: examples/serve, built for linux/amd64. Empty means that the image
-	// has it. It is uploaded once; an image with the same program and the same base is found again by its hash.
+	// Program is a file on this machine that is put into the image: examples/serve, or what [Client.StartWorkers] shall run, built for
+	// linux/amd64. Empty means that the image has it. It is uploaded once; an image with the same program and the same base is found again by its hash.
 	Program string
 	// Device is where the program runs the model, see its flag -device. Empty means "cuda", or "cpu" without a GPU.
 	Device string
@@ -74,7 +75,7 @@ type Config struct {
 	TensorParallel int
 	// Slots is how many pages a container reads together. Zero means 4.
 	Slots int
-	// Args are further arguments of the program.
+	// Args are further arguments of the program; all of them, for workers.
 	Args []string
 	// Command replaces the program and its arguments by another server of OpenAI's protocol, see [VLLM]. It listens at Port on all
 	// addresses, is asked at ReadyPath whether it is ready, and finds the token that it asks of callers in the environment variable
@@ -224,7 +225,7 @@ func (c Config) faults() faults {
 	f.check(c.Port > 0 && c.Port < 1<<16, "Port", c.Port, "want 1 to 65535")
 	f.check(c.TensorParallel >= 0 && (err != nil || c.TensorParallel == 0 || c.TensorParallel <= max(1, gpu.Count) && max(1, gpu.Count)%c.TensorParallel == 0),
 		"TensorParallel", c.TensorParallel, fmt.Sprintf("must divide the number of GPUs, %d", gpu.Count))
-	f.check(c.Image.Registry != "", "Image.Registry", `""`, "name an image that has examples/serve, such as that of examples/container, or set Program to a binary of it")
+	f.check(c.Image.Registry != "", "Image.Registry", `""`, "name an image that has the program, such as that of examples/container, or set Program to a binary of it")
 	f.add(c.Image.fault())
 	f.check(strings.HasPrefix(c.ReadyPath, "/"), "ReadyPath", strconv.Quote(c.ReadyPath), "want a path that begins with /")
 	f.check(variables.MatchString(c.TokenEnv), "TokenEnv", strconv.Quote(c.TokenEnv), "want the name of an environment variable")

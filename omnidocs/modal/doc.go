@@ -1,5 +1,5 @@
 // Package modal reads pages on GPUs that are rented from Modal by the second. It has what OmniDocs' guide for Modal shows in Python, in
-// two ways.
+// three ways.
 //
 // Sandboxes, from Go alone: [Client.Start] starts as many as you like, each with a GPU and our own server (or vLLM, see [VLLM]), and
 // returns a [Fleet], which is a textextraction.TextExtractor over them. One that dies is left out, and its pages are read by the others.
@@ -11,6 +11,10 @@
 //	fleet, err := client.Start(ctx, 3, modal.Config{GPU: "A10G:1", Program: "serve-linux-amd64"})
 //	defer fleet.Close()
 //	for result, err := range fleet.Batch(ctx, pages, textextraction.BatchOptions{}) { … }
+//
+// Workers, from Go alone: [Client.StartWorkers] starts sandboxes whose program looks for its work by itself, such as the worker of
+// omnidocs/jetstream, which pulls pages from a queue. One that dies is replaced, if you like, and they end as they do in a cluster: by
+// SIGTERM. This is for jobs that are larger than a process that waits for them; examples/cluster shows one.
 //
 // A deployment, by Modal's command line: [Deployment.Python] writes the program from the same config, with a class that keeps its model
 // loaded, a web endpoint, a job by the clock, scaling and retries. [Client.Worker] and [Endpoint] read with it from Go. This is for what

@@ -50,6 +50,31 @@ func ExampleClient_Reap() {
 	defer fleet.Close()
 }
 
+// Ten GPUs pull pages from a queue, which they reach over the internet: the secret has NATS_URL, tls://queue.example.com:4222 for example,
+// and NATS_CREDS. It costs money, so it is compiled and not run; the module examples/cluster runs offline.
+func ExampleClient_StartWorkers() {
+	ctx := context.Background()
+	client, err := modal.Open(modal.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	workers, err := client.StartWorkers(ctx, 10, modal.Config{
+		GPU: "A10G:1", Program: "worker-linux-amd64", Secrets: []string{modal.DefaultSecret, "nats-worker"},
+		Args: []string{"-model", modal.DefaultModel, "-device", "cuda", "-parallel", "32"},
+	}, modal.WorkersOptions{Replace: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer workers.Close()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() { stop(workers.Wait(ctx)) }() // with no workers left the job would not end
+	waitForJob(ctx)
+}
+
+func waitForJob(context.Context) {}
+
 // The program for "modal deploy", with a job at midnight.
 func ExampleDeployment_Python() {
 	program, err := modal.Deployment{

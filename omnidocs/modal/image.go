@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -67,8 +68,8 @@ func (i Image) lines() []string { return append([]string{"ENTRYPOINT []"}, i.Com
 // How long an upload may take, and the time after which its sandbox ends by itself.
 const uploadTimeout = 20 * time.Minute
 
-// image is the container's file system, built if it is not there yet.
-func (c *Client) image(ctx context.Context, app *sdk.App, cfg Config) (*sdk.Image, error) {
+// image is the container's file system, built if it is not there yet, with the program at the path given.
+func (c *Client) image(ctx context.Context, app *sdk.App, cfg Config, at string) (*sdk.Image, error) {
 	var params *sdk.ImageFromRegistryParams
 	if name := cfg.Image.RegistrySecret; name != "" {
 		secret, err := c.secret(ctx, name, "REGISTRY_USERNAME", "REGISTRY_PASSWORD")
@@ -85,7 +86,7 @@ func (c *Client) image(ctx context.Context, app *sdk.App, cfg Config) (*sdk.Imag
 		}
 		return built, nil
 	}
-	name, err := programImage(cfg)
+	name, err := programImage(cfg, at)
 	if err != nil {
 		return nil, err
 	}
@@ -100,29 +101,29 @@ func (c *Client) image(ctx context.Context, app *sdk.App, cfg Config) (*sdk.Imag
 	if image, err = image.Build(ctx, app, nil); err != nil {
 		return nil, fmt.Errorf("modal: image %s: %w", cfg.Image.Registry, wrapped(err))
 	}
-	if image, err = c.upload(ctx, app, image, cfg, name); err != nil {
+	if image, err = c.upload(ctx, app, image, cfg, at, name); err != nil {
 		return nil, fmt.Errorf("modal: upload %s: %w", cfg.Program, wrapped(err))
 	}
 	return image, nil
 }
 
 // programImage is the name of the image with a program in it: another program or another base has another name.
-func programImage(cfg Config) (string, error) {
+func programImage(cfg Config, at string) (string, error) {
 	f, err := os.Open(cfg.Program)
 	if err != nil {
 		return "", fmt.Errorf("%w: Program: %w", ErrConfig, err)
 	}
 	defer f.Close()
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%q\n", append([]string{cfg.Image.Registry, programPath}, cfg.Image.lines()...))
+	fmt.Fprintf(hash, "%q\n", append([]string{cfg.Image.Registry, at}, cfg.Image.lines()...))
 	if _, err := io.Copy(hash, f); err != nil {
 		return "", fmt.Errorf("%w: Program: %w", ErrConfig, err)
 	}
-	return "omnidocs-serve:" + hex.EncodeToString(hash.Sum(nil))[:32], nil
+	return "omnidocs-" + path.Base(at) + ":" + hex.EncodeToString(hash.Sum(nil))[:32], nil
 }
 
 // upload puts the program into an image, by way of a sandbox without a GPU, and gives the image a name.
-func (c *Client) upload(ctx context.Context, app *sdk.App, base *sdk.Image, cfg Config, name string) (_ *sdk.Image, err error) {
+func (c *Client) upload(ctx context.Context, app *sdk.App, base *sdk.Image, cfg Config, at, name string) (_ *sdk.Image, err error) {
 	ctx, stop := context.WithTimeout(ctx, uploadTimeout)
 	defer stop()
 	c.o.Logger.InfoContext(ctx, "uploading a program", "file", cfg.Program, "image", name)
@@ -140,10 +141,10 @@ func (c *Client) upload(ctx context.Context, app *sdk.App, base *sdk.Image, cfg 
 		}
 		err = errors.Join(err, sb.Detach())
 	}()
-	if err := sb.Filesystem.CopyFromLocal(ctx, cfg.Program, programPath, nil); err != nil {
+	if err := sb.Filesystem.CopyFromLocal(ctx, cfg.Program, at, nil); err != nil {
 		return nil, err
 	}
-	process, err := sb.Exec(ctx, []string{"chmod", "0755", programPath}, &sdk.SandboxExecParams{Stdout: sdk.Ignore})
+	process, err := sb.Exec(ctx, []string{"chmod", "0755", at}, &sdk.SandboxExecParams{Stdout: sdk.Ignore})
 	if err != nil {
 		return nil, err
 	}

@@ -25,23 +25,34 @@ type sandbox struct {
 	log    *tail
 
 	ended chan struct{} // closed when it has ended by itself
-	err   error         // *SandboxError, once ended is closed
+	err   *SandboxError // once ended is closed
+}
+
+// over says whether it has ended by itself.
+func (s *sandbox) over() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // create makes a sandbox and returns when it is scheduled. Its program need not listen yet.
 func (c *Client) create(ctx context.Context, p plan) (*sandbox, error) {
 	params := &sdk.SandboxCreateParams{
-		GPU: p.gpu, CPU: p.CPU, MemoryMiB: p.MemoryMiB, Timeout: p.Lifetime, IdleTimeout: p.IdleTimeout, Command: p.command(),
+		GPU: p.gpu, CPU: p.CPU, MemoryMiB: p.MemoryMiB, Timeout: p.Lifetime, IdleTimeout: p.IdleTimeout, Command: p.command,
 		Env: p.environment(), Secrets: p.secrets, Volumes: p.volumes, Regions: p.Regions, Tags: tagsOf(p.Config),
 	}
-	var err error
-	if params.ReadinessProbe, err = sdk.NewTCPProbe(p.Port, &sdk.TCPProbeParams{Interval: time.Second}); err != nil {
-		return nil, err
-	}
-	key := p.token
-	if p.Access == Tunnel {
-		params.EncryptedPorts = []int{p.Port}
-		params.Env[p.TokenEnv] = key
+	if p.serves {
+		var err error
+		if params.ReadinessProbe, err = sdk.NewTCPProbe(p.Port, &sdk.TCPProbeParams{Interval: time.Second}); err != nil {
+			return nil, err
+		}
+		if p.Access == Tunnel {
+			params.EncryptedPorts = []int{p.Port}
+			params.Env[p.TokenEnv] = p.token
+		}
 	}
 	making, stop := lingering(ctx, createGrace)
 	defer stop()
@@ -49,7 +60,7 @@ func (c *Client) create(ctx context.Context, p plan) (*sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("modal: sandbox: %w", wrapped(err))
 	}
-	s := &sandbox{sb: sb, key: key, client: c.o.HTTPClient, log: newTail(c.o.Logger.With("sandbox", sb.SandboxID)), ended: make(chan struct{})}
+	s := &sandbox{sb: sb, key: p.token, client: c.o.HTTPClient, log: newTail(c.o.Logger.With("sandbox", sb.SandboxID)), ended: make(chan struct{})}
 	return s, nil
 }
 
@@ -132,10 +143,8 @@ func (s *sandbox) watch(ctx context.Context) {
 
 // health says whether the sandbox takes pages.
 func (s *sandbox) health(ctx context.Context) error {
-	select {
-	case <-s.ended:
+	if s.over() {
 		return s.err
-	default:
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ready, nil)
 	if err != nil {

@@ -12,8 +12,11 @@ import (
 	"iter"
 	"net/http"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -43,7 +46,31 @@ func TestMain(m *testing.M) {
 	case "deaf":
 		fmt.Println("downloading the model: 1%")
 		select {}
+	case "work", "once", "stubborn":
+		if err := work(mode, os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
+}
+
+// work is a program that looks for its work by itself: it leaves in a folder that it has begun, waits for SIGTERM, and leaves that it has
+// ended. In the mode once it does not wait, in the mode stubborn it does not hear.
+func work(mode, folder string) error {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	fmt.Println("working")
+	leave := func(what string) error {
+		return os.WriteFile(filepath.Join(folder, what+os.Getenv("MODAL_SANDBOX_ID")), nil, 0o600)
+	}
+	if err := leave("began-"); err != nil || mode == "once" {
+		return err
+	}
+	<-told
+	if mode == "stubborn" {
+		select {}
+	}
+	return leave("ended-")
 }
 
 // serveWorker answers OpenAI's protocol: the text of a page is the number that its color is.
