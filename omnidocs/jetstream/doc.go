@@ -10,6 +10,7 @@
 //	})
 //
 // A server for one machine, or for tests, is in package embedded beside this one; nats-server is one for many.
+// Results are on the server, or in a bucket (a folder, S3, Google Cloud Storage) with module omnidocs/jetstream/bucket, which is one of its own.
 //
 // # The way of a page
 //
