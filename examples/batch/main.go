@@ -5,7 +5,7 @@
 //	go run ./examples/batch -in scans -out results -model Qwen/Qwen3-VL-8B-Instruct -device cuda -workers 16
 //
 // With no flags it draws a folder of letters, as PDFs and as pictures, and reads it with the embedded model. Interrupted by Ctrl-C, by kill -9 or by the power and started again
-// with the same -out, it reads what it had not read. The line of progress is three fmt.Fprintf, which needs no library.
+// with the same -out, it reads what it had not read.
 package main
 
 import (
@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/schollz/progressbar/v3"
 
 	"github.com/omnidocs/omnidocs/internal/pdfwriter"
 	"github.com/omnidocs/omnidocs/internal/tiny"
@@ -91,18 +93,22 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	for kind := range strings.SplitSeq(f.outputs, ",") {
 		outputs = append(outputs, jobs.Output(kind))
 	}
+	bar := newBar(out)
 	batch, err := jobs.ProcessDirectory(ctx, f.in, ex, jobs.DirectoryOptions{
 		Options: jobs.Options{
 			Page:        textextraction.Options{Format: format, MaxNewTokens: f.maxTokens},
 			Workers:     f.workers,
 			PageTimeout: f.pageTimeout,
 			CrossCheck:  f.check,
-			Progress:    func(p jobs.Progress) { show(out, p) },
+			Progress:    func(p jobs.Progress) { show(bar, p) },
 		},
 		Files:     omnidocs.BatchOptions{Pattern: f.pattern, Recursive: f.recursive, Load: omnidocs.LoadOptions{DPI: f.dpi}},
 		OutputDir: f.out, Outputs: outputs, Assemble: assemble.Options{DropMargins: f.dropMargins},
 		DiscardText: true,
 	})
+	if err == nil {
+		_ = bar.Finish()
+	}
 	fmt.Fprintln(out)
 	if batch != nil {
 		summarize(out, batch, f.out)
@@ -116,18 +122,22 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	return nil
 }
 
-// show shows how far the job has come, in the place of what it showed before.
-func show(out io.Writer, p jobs.Progress) {
-	const width = 30
-	done := 0
-	if p.PagesExpected > 0 {
-		done = min(width, width*p.Done/p.PagesExpected)
-	}
-	fmt.Fprintf(out, "\r[%s%s] %d/%d pages", strings.Repeat("=", done), strings.Repeat(" ", width-done), p.Done, p.PagesExpected)
+// newBar is a bar that shows how far the job has come, in the place of what it showed before.
+func newBar(out io.Writer) *progressbar.ProgressBar {
+	return progressbar.NewOptions(1, progressbar.OptionSetWriter(out), progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetElapsedTime(false), progressbar.OptionThrottle(0), progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}))
+}
+
+// show moves the bar. The numbers are the job's: the bar does not know of pages that failed, nor how fast the last ones were.
+func show(bar *progressbar.ProgressBar, p jobs.Progress) {
+	text := fmt.Sprintf("%d/%d pages", p.Done, p.PagesExpected)
 	if p.Failed > 0 {
-		fmt.Fprintf(out, ", %d failed", p.Failed)
+		text += fmt.Sprintf(", %d failed", p.Failed)
 	}
-	fmt.Fprintf(out, ", %.2f pages/s, %v left\033[K", p.Rate, p.Remaining.Round(time.Second))
+	bar.Describe(fmt.Sprintf("%s, %.2f pages/s, %v left", text, p.Rate, p.Remaining.Round(time.Second)))
+	bar.ChangeMax(max(p.PagesExpected, p.Done+1)) // a bar that is full stays as it is, and there may be more pages than were expected
+	_ = bar.Set(p.Done) // what cannot be shown is none of the job's errors
 }
 
 // summarize tells what was done, and names what failed.
