@@ -137,7 +137,7 @@ func show(bar *progressbar.ProgressBar, p jobs.Progress) {
 	}
 	bar.Describe(fmt.Sprintf("%s, %.2f pages/s, %v left", text, p.Rate, p.Remaining.Round(time.Second)))
 	bar.ChangeMax(max(p.PagesExpected, p.Done+1)) // a bar that is full stays as it is, and there may be more pages than were expected
-	_ = bar.Set(p.Done) // what cannot be shown is none of the job's errors
+	_ = bar.Set(p.Done)                           // what cannot be shown is none of the job's errors
 }
 
 // summarize tells what was done, and names what failed.
