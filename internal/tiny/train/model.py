@@ -56,6 +56,7 @@ class RMSNorm(nn.Module):
 
 def rotate(x, cos, sin):
     h = x.shape[-1] // 2
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)  # as transformers does in bfloat16
     return x * cos + torch.cat((-x[..., h:], x[..., :h]), -1) * sin
 
 
