@@ -18,11 +18,10 @@ import (
 	"os/signal"
 	"path/filepath"
 
-	"github.com/omnidocs/omnidocs/internal/pdfwriter"
-	"github.com/omnidocs/omnidocs/internal/tiny"
 	"github.com/omnidocs/omnidocs/omnidocs"
 	"github.com/omnidocs/omnidocs/omnidocs/jobs"
 	"github.com/omnidocs/omnidocs/omnidocs/report"
+	"github.com/omnidocs/omnidocs/omnidocs/sample"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
 
@@ -102,16 +101,11 @@ func draw(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	var pages []pdfwriter.Page
-	for n := range 2 {
-		p, err := tiny.DrawPage(tiny.PageOptions{Markdown: tiny.SampleLetter(n)})
-		if err != nil {
-			return err
-		}
-		const points = 72.0 / omnidocs.DefaultDPI // a pixel's, so that the page is rendered as it was drawn
-		pages = append(pages, pdfwriter.Page{Width: points * float64(p.Image.Rect.Dx()), Height: points * float64(p.Image.Rect.Dy()), Image: p.Image})
+	letters, err := sample.PDF(0, 1)
+	if err != nil {
+		return err
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(dir, "letters.pdf"), pdfwriter.Write(map[string]string{"Title": "Letters"}, pages...), 0o644),
+		os.WriteFile(filepath.Join(dir, "letters.pdf"), letters, 0o644),
 		os.WriteFile(filepath.Join(dir, "damaged.pdf"), []byte("%PDF-1.7\nand then nothing"), 0o644))
 }

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"image/png"
 	"io"
 	"maps"
 	"os"
@@ -22,13 +21,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/omnidocs/omnidocs/internal/pdfwriter"
-	"github.com/omnidocs/omnidocs/internal/tiny"
 	"github.com/omnidocs/omnidocs/omnidocs"
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream"
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream/embedded"
 	"github.com/omnidocs/omnidocs/omnidocs/jobs"
 	"github.com/omnidocs/omnidocs/omnidocs/report"
+	"github.com/omnidocs/omnidocs/omnidocs/sample"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
 
@@ -66,7 +64,7 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	}
 	if f.in == "" {
 		f.in = filepath.Join(f.out, "letters")
-		if err := draw(f.in); err != nil {
+		if err := sample.Folder(f.in); err != nil {
 			return err
 		}
 	}
@@ -162,41 +160,4 @@ func summarize(out io.Writer, batch *jobs.BatchResult, path string) {
 	}
 	fmt.Fprintf(out, "%d documents, %d pages read, %d failed, in %v; the report is %s\n",
 		batch.Len(), batch.TotalPages(), batch.FailedPages(), batch.Elapsed.Round(10*time.Millisecond), path)
-}
-
-// draw draws a folder of letters: two PDFs, one of them of three pages, and a picture.
-func draw(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for name, letters := range map[string][]int{"orders.pdf": {0, 1, 2}, "order.pdf": {3}, "order.png": {4}} {
-		var pages []pdfwriter.Page
-		for _, n := range letters {
-			p, err := tiny.DrawPage(tiny.PageOptions{Markdown: tiny.SampleLetter(n)})
-			if err != nil {
-				return err
-			}
-			if filepath.Ext(name) == ".png" {
-				if err := savePNG(filepath.Join(dir, name), p); err != nil {
-					return err
-				}
-			}
-			const points = 72.0 / omnidocs.DefaultDPI // a pixel's, so that the page is rendered as it was drawn
-			pages = append(pages, pdfwriter.Page{Width: points * float64(p.Image.Rect.Dx()), Height: points * float64(p.Image.Rect.Dy()), Image: p.Image})
-		}
-		if filepath.Ext(name) == ".pdf" {
-			if err := os.WriteFile(filepath.Join(dir, name), pdfwriter.Write(nil, pages...), 0o644); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func savePNG(path string, p *tiny.Page) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(png.Encode(f, p.Image), f.Close())
 }
