@@ -4,6 +4,7 @@ import (
 	"runtime"
 
 	"github.com/gomlx/compute/support"
+	"golang.org/x/sys/cpu"
 
 	"github.com/omnidocs/omnidocs/qwen"
 )
@@ -27,6 +28,10 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.Traits.MulReduce = true
 		r.StripeLimit, r.StripeRows = 512, 512 // larger ones make temporary arrays that are fetched from the system anew each time
 		r.Traits.SwapRows = 64
+		r.Traits.LeastHalf, r.Traits.LeastInt8 = 4, 2
+		if hasAMX() {
+			r.Traits.SwapNarrow = 64
+		}
 		r.Traits.HalfAccumulator = true
 		r.Traits.HalfAttention, r.Traits.Int8Dot = true, true
 		r.HalfCache = true
@@ -38,3 +43,6 @@ func (d *Device) Runtime() qwen.Runtime {
 	}
 	return r
 }
+
+// hasAMX says whether the processor multiplies tiles of bfloat16 and int8 (Intel's from Sapphire Rapids on), which XLA's kernels then use.
+func hasAMX() bool { return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && cpu.X86.HasAMXInt8 }

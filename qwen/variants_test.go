@@ -22,6 +22,7 @@ func TestRuntimeVariants(t *testing.T) {
 		"multiply, reduce":   func(r *qwen.Runtime) { r.Traits.MulReduce = true },
 		"matrix products":    func(r *qwen.Runtime) { r.Traits.MulReduce = false },
 		"swapped products":   func(r *qwen.Runtime) { r.Traits.SwapRows = 64 },
+		"direct products":    func(r *qwen.Runtime) { r.Traits.SwapRows = 0 },
 		"stripes":            func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows = 8, 16 },
 		"uneven stripes":     func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.ExactShapes = 8, 28, true },
 		"stripes at once":    func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.Workers = 8, 16, 3 },
@@ -78,6 +79,7 @@ func TestHalfPrecision(t *testing.T) {
 		variants["BFloat16, as on CUDA"] = variant{dtypes.BFloat16, bfloat16, qwen.Runtime{
 			Backend: device.Backend(), HalfCache: true, Traits: qwen.Traits{HalfAttention: true, Flash: true, HalfAccumulator: true},
 		}}
+		variants["BFloat16, as on another processor"] = variant{dtypes.BFloat16, bfloat16, onAnother(device.Runtime())}
 	}
 	for name, v := range variants {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +102,12 @@ func TestHalfPrecision(t *testing.T) {
 	}
 }
 
+// onAnother is the runtime with the products of narrow numbers as they are on processors with AMX, or, where this is one, on others.
+func onAnother(r qwen.Runtime) qwen.Runtime {
+	r.Traits.SwapNarrow = 64 - r.Traits.SwapNarrow
+	return r
+}
+
 // Rounding weights to int8 costs what is documented: in each generation the logits' errors have a mean of a few percent of their
 // spread, and some error there is.
 func TestInt8(t *testing.T) {
@@ -109,9 +117,8 @@ func TestInt8(t *testing.T) {
 		"qwen2_vl": 0.3, "qwen2_5_vl_ragged": 0.4, "qwen3_vl": 0.16, "qwen3_vl_tied": 0.16, "qwen3_vl_moe": 0.36, "qwen3_5_long": 0.5,
 		"qwen3_5_moe": 0.8, "qwen3_vl_fp8": 0.35,
 	} {
-		t.Run(golden, func(t *testing.T) {
+		check := func(t *testing.T, r qwen.Runtime) {
 			fsys := os.DirFS(filepath.Join("testdata", "golden", golden))
-			r := device.Runtime()
 			r.MatrixElements = 512 // so that scales are in parts too
 			m, err := qwen.Load(t.Context(), r, fsys, qwen.LoadOptions{DType: dtypes.Int8})
 			require.NoError(t, err)
@@ -129,6 +136,10 @@ func TestInt8(t *testing.T) {
 					require.Positive(t, s.Mean)
 				}
 			}
-		})
+		}
+		t.Run(golden, func(t *testing.T) { check(t, device.Runtime()) })
+		if golden == "qwen3_vl" && device.IsXLA() { // the products are the same code in all
+			t.Run(golden+" as on another processor", func(t *testing.T) { check(t, onAnother(device.Runtime())) })
+		}
 	}
 }

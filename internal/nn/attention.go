@@ -164,27 +164,3 @@ func RowAttention(t Traits, q, keys, values, length *Node) *Node {
 	scores = Add(scores, Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked)))
 	return Reshape(rowDot(t, Softmax(scores, -1), values), 1, heads*dim)
 }
-
-// rowDot is x·rowsᵀ for each of the heads: x [heads, few, n], rows [heads, many, n] → [heads, few, many]. With t.SwapRows the rows come
-// first, as the matrix does in [Dense]: they are then read at the speed of the memory.
-func rowDot(t Traits, x, rows *Node) *Node {
-	few := x.Shape().Dim(1)
-	half := rows.DType() != x.DType()
-	lhs, rhs := ConvertDType(x, rows.DType()), rows
-	swap := few <= t.SwapRows
-	if swap {
-		lhs, rhs = rhs, GrowRight(lhs, 1, max(4, few+1)-few, 0)
-	}
-	dot := Dot(lhs, rhs)
-	if half {
-		dot = dot.WithOutputDType(dtypes.Float32)
-		if t.HalfAccumulator {
-			dot = dot.WithAccumulatorDType(rows.DType())
-		}
-	}
-	y := dot.General([]int{2}, []int{0}, []int{2}, []int{0})
-	if swap {
-		y = Transpose(Slice(y, AxisRange(), AxisRange(), AxisRange(0, few)), 1, 2)
-	}
-	return y
-}

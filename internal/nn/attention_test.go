@@ -145,7 +145,7 @@ func TestRowAttention(t *testing.T) {
 	b := goBackend(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	q, keys, values := random(r, heads*dim), random(r, kv*capacity*dim), random(r, kv*dim*capacity)
-	for _, traits := range []nn.Traits{{}, {SwapRows: 64}} {
+	for _, traits := range []nn.Traits{{}, {SwapRows: 64, SwapNarrow: 64}, {LeastHalf: 4}} {
 		for _, half := range []bool{false, true} {
 			for _, length := range []int32{1, 7, capacity} {
 				got := run(t, b, []input{
@@ -187,7 +187,7 @@ func TestDenseForms(t *testing.T) {
 	w, bias := random(r, in*out), random(r, out)
 	for _, rows := range []int{1, 2, 3, 9} {
 		x := random(r, rows*in)
-		for _, traits := range []nn.Traits{{}, {SwapRows: 4}} {
+		for _, traits := range []nn.Traits{{}, {SwapRows: 4}, {SwapNarrow: 4}, {LeastHalf: 4}} {
 			for _, parts := range [][]int{{7}, {3, 4}, {1, 5, 1}} {
 				inputs, at := []input{floats(x, rows, in), floats(bias, out)}, 0
 				for _, n := range parts {
@@ -195,6 +195,13 @@ func TestDenseForms(t *testing.T) {
 					at += n
 				}
 				got := run(t, b, inputs, func(n []*graph.Node) *graph.Node { return nn.Dense(traits, n[0], matrix(n[2:]), n[1]) })
+				half := run(t, b, inputs, func(n []*graph.Node) *graph.Node {
+					var narrow []*graph.Node
+					for _, part := range n[2:] {
+						narrow = append(narrow, graph.ConvertDType(part, dtypes.BFloat16))
+					}
+					return nn.Dense(traits, n[0], matrix(narrow), n[1])
+				})
 				for row := range rows {
 					for i := range out {
 						want := float64(bias[i])
@@ -202,6 +209,8 @@ func TestDenseForms(t *testing.T) {
 							want += float64(x[row*in+j]) * float64(w[i*in+j])
 						}
 						require.InDelta(t, want, got[row*out+i], 1e-5, "%+v, %d rows, %v", traits, rows, parts)
+						// Two factors are rounded by 2^-9 each; the sum of five products is below 10.
+						require.InDelta(t, want, half[row*out+i], 0.05, "bfloat16: %+v, %d rows, %v", traits, rows, parts)
 					}
 				}
 			}

@@ -17,10 +17,16 @@ type Traits struct {
 	// MulReduce writes the attention of a single query as multiply and reduce, which XLA fuses on CPUs, in place of
 	// matrix products of one row, which it does not pack well.
 	MulReduce bool
-	// SwapRows is the largest number of rows for which a product is written with the matrix first and the rows padded with
-	// zeros, (W·[x;0]ᵀ)ᵀ. XLA's CPU code then reads the matrix at the speed of the memory, for float32 three and for bfloat16
-	// twenty times faster. A single row of float32 is the exception, which is fast as it is. 0 means never.
+	// SwapRows is the largest number of rows for which a product in float32 is written with the matrix first and the rows padded with
+	// zeros, (W·[x;0]ᵀ)ᵀ. XLA's CPU code then reads the matrix at the speed of the memory, three times faster. A single row is the
+	// exception, which is fast as it is. 0 means never.
 	SwapRows int
+	// SwapNarrow is SwapRows for matrices in half precision and int8, single rows included. It pays where the processor has Intel's
+	// AMX; elsewhere XLA's CPU code first makes a copy of such a matrix.
+	SwapNarrow int
+	// LeastHalf is how many rows there must be in a product with a matrix in half precision that is not swapped, and LeastInt8 in one
+	// with int8: fewer are padded with zeros. For a single row XLA's CPU code has nothing but a naive loop, ten to twenty times slower.
+	LeastHalf, LeastInt8 int
 	// HalfAccumulator asks for the half-precision type as the accumulator of a dot product. It is needed on XLA's CPU,
 	// where asking for float32 (the default of GoMLX) hides the weights behind a copy; the sums are float32 inside anyway.
 	HalfAccumulator bool
@@ -64,31 +70,6 @@ func Dense(t Traits, x *Node, w Matrix, bias *Node) *Node {
 	}
 	if bias != nil {
 		y = Add(y, ExpandAxes(bias, 0))
-	}
-	return y
-}
-
-// matmul is x·wᵀ.
-func matmul(t Traits, x, w *Node) *Node {
-	rows := x.Shape().Dim(0)
-	half := w.DType() != x.DType()
-	swap := rows <= t.SwapRows && (half || rows > 1)
-	x = ConvertDType(x, w.DType())
-	lhs, rhs := x, w
-	if swap {
-		// More rows than there are keep XLA from folding the transposition back into the product.
-		lhs, rhs = w, GrowRight(x, 0, max(4, rows+1)-rows, 0)
-	}
-	dot := Dot(lhs, rhs)
-	if half { // the inputs are rounded, the sums are not
-		dot = dot.WithOutputDType(dtypes.Float32)
-		if t.HalfAccumulator {
-			dot = dot.WithAccumulatorDType(w.DType())
-		}
-	}
-	y := dot.General([]int{1}, nil, []int{1}, nil)
-	if swap {
-		y = Transpose(Slice(y, AxisRange(), AxisRange(0, rows)), 0, 1)
 	}
 	return y
 }

@@ -18,18 +18,3 @@ func quantizedMatmul(t Traits, x *Node, w Part) *Node {
 	y := Mul(intMatmul(t, ConvertDType(Round(Div(x, scale)), dtypes.Int8), w.W), scale)
 	return Mul(y, ExpandAxes(w.Scale, 0))
 }
-
-// intMatmul is x·wᵀ for int8 x [rows, in] and w [n, in], summed in int32, as float32 [rows, n].
-func intMatmul(t Traits, x, w *Node) *Node {
-	rows := x.Shape().Dim(0)
-	lhs, rhs := x, w
-	swap := rows <= t.SwapRows
-	if swap { // as in matmul
-		lhs, rhs = w, GrowRight(x, 0, max(4, rows+1)-rows, 0)
-	}
-	y := Dot(lhs, rhs).WithOutputDType(dtypes.Int32).General([]int{1}, nil, []int{1}, nil)
-	if swap {
-		y = Transpose(Slice(y, AxisRange(), AxisRange(0, rows)), 0, 1)
-	}
-	return ConvertDType(y, dtypes.Float32)
-}
