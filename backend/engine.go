@@ -3,8 +3,6 @@ package backend
 import (
 	"context"
 	"errors"
-	"fmt"
-	"image"
 	"sync"
 
 	"github.com/gomlx/compute"
@@ -71,67 +69,6 @@ func (e *Engine) Close() error {
 // calls to the device. Pages begin about in the order in which they were submitted, and none waits for a later one.
 func (e *Engine) Submit(ctx context.Context, r Request, finished func(Output, error)) error {
 	return e.scheduler.submit(newJob(ctx, r, finished))
-}
-
-// Warmup reads a small blank page, and has a token written in each number of slots that a batch grows through, so that the pages that
-// come need not wait for what all of them compile. Sizes that only they have, such as those of a larger page, are compiled when they
-// come. It is for an idle engine: what it takes of the device's memory is not counted against pages that are there.
-func (e *Engine) Warmup(ctx context.Context) error {
-	page := image.NewGray(image.Rect(0, 0, 256, 256))
-	if _, err := e.Read(ctx, Request{Image: page, Prompt: "x", MaxNewTokens: 2, CheckpointBounds: true}); err != nil {
-		return err
-	}
-	if err := e.warmSlots(ctx); err != nil {
-		return fmt.Errorf("backend: warm up: %w", err)
-	}
-	return nil
-}
-
-// warmSlots writes tokens of one sequence in a cache of 1, 2, 4 and so on slots, which then gets smaller again, as the scheduler does it.
-func (e *Engine) warmSlots(ctx context.Context) (err error) {
-	m, token := e.model, e.model.Spec.EOS[0]
-	cache := m.NewCache(1, e.plan.MaxModelLen)
-	defer func() { err = errors.Join(err, cache.Close()) }()
-	h, err := m.Prefill(ctx, &qwen.Layout{IDs: []int32{token}, Positions: [3][]int32{{0}, {0}, {0}}, Next: 1}, nil, cache, 0)
-	if err != nil {
-		return err
-	}
-	if err := h.Close(); err != nil {
-		return err
-	}
-	for slots := 1; ; slots = min(2*slots, e.plan.Slots) {
-		if slots > 1 {
-			if err := cache.Fit(ctx, firstOf(slots)); err != nil {
-				return err
-			}
-		}
-		pages, turn := make([]*page, slots), qwen.Turn{Tokens: make([]int32, slots), Active: make([]bool, slots), Limit: make([]int, slots), Stops: make([][]int32, slots)}
-		turn.Tokens[0], turn.Active[0], turn.Limit[0], turn.Draw = token, true, 1, draw(pages)
-		for _, temperature := range []float32{0, 1} { // pages that have run into a loop go on sampled
-			turn.Draw.Temperature[0] = temperature
-			if _, err := m.Decode(ctx, cache, turn); err != nil {
-				return err
-			}
-		}
-		if slots >= e.plan.Slots {
-			break
-		}
-	}
-	for slots := cache.Slots() / 2; slots > 1; slots /= 2 {
-		if err := cache.Fit(ctx, firstOf(slots)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// firstOf is for [qwen.Cache.Fit]: the first slot goes to the first of so many, and the others are empty.
-func firstOf(slots int) []int {
-	from := make([]int, slots)
-	for i := range from[1:] {
-		from[i+1] = -1
-	}
-	return from
 }
 
 // Read reads one page. It returns what was written so far along with an error that came after the first token.

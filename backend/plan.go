@@ -175,10 +175,15 @@ func (page PlanPage) plan(planner *qwen.Planner) (qwen.PagePlan, error) {
 		// As large as it may be, in the proportions of A4.
 		page.Width, page.Height = sideways(bounds.MaxPixels)
 	}
+	return planner.Page(page.Width, page.Height, bounds, qwen.Prompt{System: page.System, Text: page.prompt()})
+}
+
+// prompt is Prompt or what an empty one means.
+func (page PlanPage) prompt() string {
 	if page.Prompt == "" {
-		page.Prompt = "qwenvl markdown"
+		return "qwenvl markdown"
 	}
-	return planner.Page(page.Width, page.Height, bounds, qwen.Prompt{System: page.System, Text: page.Prompt})
+	return page.Prompt
 }
 
 // sideways are the sides of an upright A4 page of about so many pixels, at least one.

@@ -112,13 +112,15 @@ func (s *scheduler) free(slot int) {
 	s.cache.Clear(slot)
 }
 
-// shrink makes the cache smaller when a quarter of its slots would do, which leaves room for pages to come.
+// shrink makes the cache smaller when a quarter of its slots would do, which leaves room for pages to come. It goes by one of the numbers
+// of slots that it grew through, for which there are programs.
 func (s *scheduler) shrink(ctx context.Context) {
-	n := s.count()
-	if n == 0 || len(s.writing) < 4*n {
+	n, slots := s.count(), len(s.writing)
+	if n == 0 || slots < 4*n {
 		return
 	}
-	if err := s.fit(ctx, 2*n); err != nil {
+	ladder := rungs(slots)
+	if err := s.fit(ctx, ladder[len(ladder)-2]); err != nil {
 		s.fail(err)
 	}
 }
