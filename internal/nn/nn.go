@@ -22,7 +22,9 @@ type Traits struct {
 	// exception, which is fast as it is. 0 means never.
 	SwapRows int
 	// SwapNarrow is SwapRows for matrices in half precision and int8, single rows included. It pays where the processor has Intel's
-	// AMX; elsewhere XLA's CPU code first makes a copy of such a matrix.
+	// AMX. Elsewhere XLA's CPU code first makes a copy of an int8 matrix for it, and has slower code for bfloat16. A row times
+	// [151936, 2048] on two Zen 4 cores, in milliseconds: int8 121 swapped, 20 padded to two rows and 294 as it is; [12288, 2048] in
+	// bfloat16 6.1 swapped, 3.1 padded to four rows and 31 as it is.
 	SwapNarrow int
 	// LeastHalf is how many rows there must be in a product with a matrix in half precision that is not swapped, and LeastInt8 in one
 	// with int8: fewer are padded with zeros. For a single row XLA's CPU code has nothing but a naive loop, ten to twenty times slower.
