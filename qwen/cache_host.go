@@ -120,12 +120,12 @@ func (m *Model) growRowsGraph(from, to int) func(b *program.Builder) []*Node {
 // append writes the new rows [slots, kvHeads, headDim] of a step behind the sequence of each active slot.
 func (c *Cache) append(layer int, k, v compute.Buffer, active []bool) error {
 	if c.m.cacheType() == dtypes.BFloat16 {
-		return appendRows[bfloat16.BFloat16](c, layer, k, v, active)
+		return appendBuffers[bfloat16.BFloat16](c, layer, k, v, active)
 	}
-	return appendRows[float32](c, layer, k, v, active)
+	return appendBuffers[float32](c, layer, k, v, active)
 }
 
-func appendRows[T any](c *Cache, layer int, k, v compute.Buffer, active []bool) error {
+func appendBuffers[T any](c *Cache, layer int, k, v compute.Buffer, active []bool) error {
 	newKeys, err := hostView[T](k)
 	if err != nil {
 		return err
@@ -134,6 +134,10 @@ func appendRows[T any](c *Cache, layer int, k, v compute.Buffer, active []bool) 
 	if err != nil {
 		return err
 	}
+	return appendRows(c, layer, newKeys, newValues, active)
+}
+
+func appendRows[T any](c *Cache, layer int, newKeys, newValues []T, active []bool) error {
 	t := c.m.Spec.Text
 	for slot, on := range active {
 		if !on {

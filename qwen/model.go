@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/gomlx/compute"
@@ -38,6 +39,9 @@ type Runtime struct {
 	ExactShapes bool
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
+	// HostStep lets the host run the layers of a step itself, in place of programs, where HostCache is set and the layer is an ordinary
+	// one: for backends that run a graph an operation at a time.
+	HostStep bool
 	// HalfCache keeps the keys and values of the cache in bfloat16 where attention is in that type anyhow (Traits.HalfAttention):
 	// half the memory, and, since all of it is read for a token, half the time.
 	HalfCache bool
@@ -88,6 +92,10 @@ type Model struct {
 	weights  weights
 	programs *program.Cache
 	noLoop   atomic.Bool // the backend has turned out to build no loops
+
+	hostOnce   sync.Once
+	hostLayers []hostParams // of the layers that the host computes, see hostLayer
+	hostErr    error
 }
 
 // Load reads a checkpoint folder onto a device: config.json, tokenizer, processor, chat template, and the weights, which are

@@ -58,7 +58,14 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		return nil, err
 	}
 	x := out[0]
+	host := hostStep{m: m, cache: cache, active: active, cos: turn.cos, sin: turn.sin, room: map[string][]float32{}}
 	for i := range t.Layers {
+		if m.hostComputes(t.kindAt(i)) {
+			if err := host.layer(ctx, i, x); err != nil {
+				return nil, errors.Join(err, x.Finalize())
+			}
+			continue
+		}
 		next, err := s.layer(ctx, i, x)
 		if err = errors.Join(err, x.Finalize()); err != nil {
 			return nil, errors.Join(err, buffers{next}.free())

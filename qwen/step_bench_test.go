@@ -58,7 +58,7 @@ func benchmarkStep(b *testing.B, m *qwen.Model, limit int, lengths []int) {
 		for axis := range l.Positions {
 			l.Positions[axis] = make([]int32, n)
 			for i := range n {
-				l.IDs[i], l.Positions[axis][i] = int32(100+i), int32(i)
+				l.IDs[i], l.Positions[axis][i] = int32(1+i%100), int32(i)
 			}
 		}
 		h, err := m.Prefill(ctx, &l, nil, cache, slot)

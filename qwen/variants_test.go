@@ -28,6 +28,8 @@ func TestRuntimeVariants(t *testing.T) {
 		"stripes at once":    func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.Workers = 8, 16, 3 },
 		"one token a stripe": func(r *qwen.Runtime) { r.StripeLimit, r.StripeRows, r.ExactShapes = 1, 1, true },
 		"blocks of queries":  func(r *qwen.Runtime) { r.Traits.BlockBytes = 1 },
+		"steps by the host":  func(r *qwen.Runtime) { r.HostStep = r.HostCache },
+		"steps by programs":  func(r *qwen.Runtime) { r.HostStep = false },
 	}
 	if device.IsXLA() { // the pure-Go backend cannot write a part of a tensor
 		variants["cache on the device"] = func(r *qwen.Runtime) { r.HostCache = false }
@@ -73,7 +75,12 @@ func TestHalfPrecision(t *testing.T) {
 	}
 	variants := map[string]variant{
 		"BFloat16": {dtypes.BFloat16, bfloat16, device.Runtime()},
-		"Float16":  {dtypes.Float16, qwen.Tolerance{Max: 0.04, Mean: 0.005}, device.Runtime()},
+		"BFloat16, steps by programs": {dtypes.BFloat16, bfloat16, func() qwen.Runtime {
+			r := device.Runtime()
+			r.HostStep = false
+			return r
+		}()},
+		"Float16": {dtypes.Float16, qwen.Tolerance{Max: 0.04, Mean: 0.005}, device.Runtime()},
 	}
 	if device.IsXLA() { // with keys and values in bfloat16 too
 		variants["BFloat16, as on CUDA"] = variant{dtypes.BFloat16, bfloat16, qwen.Runtime{

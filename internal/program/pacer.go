@@ -12,8 +12,9 @@ func WithPacer(ctx context.Context, p Pacer) context.Context {
 	return context.WithValue(ctx, pacerKey{}, p)
 }
 
-// paced runs a call when the context's pacer says so, or at once.
-func paced(ctx context.Context, run func()) {
+// Paced runs a call when the context's pacer says so, or at once. Programs do so by themselves; it is for what the host computes in
+// their place.
+func Paced(ctx context.Context, run func()) {
 	if p, ok := ctx.Value(pacerKey{}).(Pacer); ok {
 		p.Pace(run)
 		return

@@ -197,7 +197,7 @@ func (p *Program) Run(ctx context.Context, inputs []compute.Buffer, donate ...in
 	if p.rank != nil {
 		inputs, donated = slices.Insert(slices.Clone(inputs), p.rankAt, p.rank), slices.Insert(donated, p.rankAt, false)
 	}
-	paced(ctx, func() { outputs, err = p.execute(inputs, donated) })
+	Paced(ctx, func() { outputs, err = p.execute(inputs, donated) })
 	if err != nil {
 		p.drop(inputs, donated)
 		return nil, &RunError{p.name, err}

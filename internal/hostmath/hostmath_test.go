@@ -1,0 +1,184 @@
+package hostmath
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func random(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
+}
+
+// near allows what rounding makes of sums of up to some thousand numbers around 1 in another order.
+func near(t *testing.T, want, got []float32) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for i := range want {
+		require.InDelta(t, want[i], got[i], 1e-3, "number %d", i)
+	}
+}
+
+// A product is what three loops make of it, whatever the type of the matrix, its parts and its odd ends; and each row's is what it
+// is alone, bit for bit.
+func TestMul(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, in := range []int{1, 7, 8, 15, 16, 24, 33, 192, 1030} {
+		for _, outs := range [][]int{{1}, {3}, {4}, {64, 5}, {100, 100}} {
+			for _, kind := range []string{"float32", "bfloat16", "int8"} {
+				m, w := Matrix{In: in}, []float32{}
+				for _, n := range outs {
+					var p Part
+					floats := random(r, n*in)
+					for i := range floats {
+						switch kind {
+						case "float32":
+							p.Floats = floats
+						case "bfloat16":
+							bits := math.Float32bits(floats[i]) >> 16
+							p.Halves = append(p.Halves, uint16(bits))
+							floats[i] = math.Float32frombits(bits << 16)
+						case "int8":
+							p.Ints = append(p.Ints, int8(floats[i]*40))
+							if i%in == 0 {
+								p.Scale = append(p.Scale, 0.01+float32(i/in%7)/100)
+							}
+							floats[i] = float32(p.Ints[i]) * p.Scale[i/in]
+						}
+					}
+					m.Parts, w = append(m.Parts, p), append(w, floats...)
+				}
+				const rows = 3
+				x, out := random(r, rows*in), m.Out()
+				want, got, alone := make([]float32, rows*out), make([]float32, rows*out), make([]float32, out)
+				for row := range rows {
+					for i := range out {
+						var sum float64
+						for j := range in {
+							sum += float64(x[row*in+j]) * float64(w[i*in+j])
+						}
+						want[row*out+i] = float32(sum)
+					}
+				}
+				m.Mul(got, x, rows)
+				for i := range want {
+					require.InEpsilon(t, 1+math.Abs(float64(want[i])), 1+math.Abs(float64(want[i]))+math.Abs(float64(got[i]-want[i])), 1e-3)
+				}
+				for row := range rows {
+					m.Mul(alone, x[row*in:(row+1)*in], 1)
+					require.Equal(t, alone, got[row*out:(row+1)*out])
+				}
+			}
+		}
+	}
+}
+
+func TestExp(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var x []float32
+	for range 1003 {
+		x = append(x, float32(r.Float64()*200-100))
+	}
+	x = append(x, 0, -0.5, 1e-9, -1e30, float32(math.Inf(-1)), -87.3, -87.2)
+	got := append([]float32{}, x...)
+	sum, want := expSum(got, 100), 0.0
+	for i := range x {
+		v := math.Exp(float64(x[i] - 100))
+		want += v
+		require.InDelta(t, v, got[i], 3e-7*v+1.2e-38, "exp(%v)", x[i]-100)
+	}
+	require.InDelta(t, want, sum, 1e-5*want)
+	for _, v := range x {
+		if v < 88 {
+			require.InDelta(t, math.Exp(float64(v)), Exp(v), 3e-7*math.Exp(float64(v))+1.2e-38, "exp(%v)", v)
+		}
+	}
+}
+
+func TestAttend(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const dim, capacity = 32, 64
+	for _, length := range []int{1, 2, 9, 64} {
+		q, keys, values := random(r, dim), random(r, dim*capacity), random(r, dim*capacity)
+		weights, total := make([]float64, length), 0.0
+		for i := range weights {
+			for d := range dim {
+				weights[i] += float64(q[d]) * float64(keys[i*dim+d])
+			}
+			weights[i] = math.Exp(weights[i])
+			total += weights[i]
+		}
+		want, got := make([]float32, dim), make([]float32, dim)
+		for d := range dim {
+			for i, w := range weights {
+				want[d] += float32(w / total * float64(values[d*capacity+i]))
+			}
+		}
+		for i := length * dim; i < len(keys); i++ { // what is behind is not read
+			keys[i] = float32(math.NaN())
+		}
+		Attend(got, q, keys, values, make([]float32, capacity), length)
+		near(t, want, got)
+	}
+}
+
+func TestRMSNorm(t *testing.T) {
+	out := make([]float32, 4)
+	RMSNorm(out, []float32{3, 4, 0, 2}, []float32{1, 2}, 0.5)
+	near(t, []float32{3 / 3.605551, 8 / 3.605551, 0, 4 / 1.5811388}, out)
+}
+
+func TestRotate(t *testing.T) {
+	x := []float32{1, 2, 3, 4, 5, 10, 20, 30, 40, 50}
+	Rotate(x, 5, []float32{0, 1}, []float32{1, 0})
+	near(t, []float32{-3, 2, 1, 4, 5, -30, 20, 10, 40, 50}, x)
+}
+
+func TestSwiGLU(t *testing.T) {
+	out := make([]float32, 3)
+	SwiGLU(out, []float32{0, 1, -200, 5, 2, 7})
+	near(t, []float32{0, 2 * 0.7310586, 0}, out)
+}
+
+// Parallel covers each index once.
+func TestParallel(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 7, 1000} {
+		seen := make([]int32, n)
+		Parallel(n, forkCost, func(from, to int) {
+			for i := from; i < to; i++ {
+				seen[i]++
+			}
+		})
+		for _, count := range seen {
+			require.EqualValues(t, 1, count)
+		}
+	}
+}
+
+// BenchmarkMul is a row against matrices of a small and of a large model.
+func BenchmarkMul(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct {
+		name    string
+		out, in int
+	}{{"1024x192", 1024, 192}, {"192x512", 192, 512}, {"6144x2048", 6144, 2048}} {
+		m := Matrix{In: c.in, Parts: []Part{{Floats: random(r, c.out*c.in)}}}
+		ints := Matrix{In: c.in, Parts: []Part{{Ints: make([]int8, c.out*c.in), Scale: random(r, c.out)}}}
+		halves := Matrix{In: c.in, Parts: []Part{{Halves: make([]uint16, c.out*c.in)}}}
+		x, out := random(r, c.in), make([]float32, c.out)
+		for kind, m := range map[string]Matrix{"float32": m, "int8": ints, "bfloat16": halves} {
+			b.Run(c.name+"/"+kind, func(b *testing.B) {
+				for b.Loop() {
+					m.Mul(out, x, 1)
+				}
+				b.ReportMetric(float64(c.out*c.in)*float64(b.N)/b.Elapsed().Seconds()/1e9, "Gmul/s")
+			})
+		}
+	}
+}

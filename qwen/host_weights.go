@@ -1,0 +1,77 @@
+package qwen
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+
+	"github.com/omnidocs/omnidocs/internal/hostmath"
+)
+
+// This file is how the host sees the parameters where it computes with them itself: the buffers of the device, without a copy.
+
+// hostParams are the parameters of a group, by their declared names.
+type hostParams map[string]hostmath.Matrix
+
+// vector is a parameter that is in one part, or nil where there is none.
+func (p hostParams) vector(name string) []float32 {
+	if len(p[name].Parts) == 0 {
+		return nil
+	}
+	return p[name].Parts[0].Floats
+}
+
+// hostComputes says whether the host can run a layer's steps itself. Experts and recurrent states are left to the programs.
+func (m *Model) hostComputes(kind layerKind) bool {
+	return m.runtime.HostStep && m.runtime.HostCache && m.mesh.Size() == 1 && m.dtype != dtypes.Float16 && m.cacheType() == dtypes.Float32 && !kind.linear && !kind.sparse
+}
+
+// hostGroup is a group's parameters as the host sees them, in the order of declareAs.
+func (m *Model) hostGroup(name string, declared []param) (hostParams, error) {
+	p, left := hostParams{}, m.weights[name]
+	take := func() compute.Buffer {
+		b := left[0]
+		left = left[1:]
+		return b
+	}
+	for _, d := range declared {
+		w := hostmath.Matrix{In: 1}
+		if dims := d.dims(); len(dims) == 2 {
+			w.In = dims[1]
+		}
+		for range d.buffers(m.runtime.MatrixElements) {
+			part, err := hostPart(take())
+			if err != nil {
+				return nil, err
+			}
+			if part.Ints != nil {
+				if part.Scale, err = hostView[float32](take()); err != nil {
+					return nil, err
+				}
+			}
+			w.Parts = append(w.Parts, part)
+		}
+		p[d.name] = w
+	}
+	return p, nil
+}
+
+func hostPart(b compute.Buffer) (hostmath.Part, error) {
+	data, err := b.Data()
+	if err != nil {
+		return hostmath.Part{}, err
+	}
+	switch flat := data.(type) {
+	case []float32:
+		return hostmath.Part{Floats: flat}, nil
+	case []bfloat16.BFloat16:
+		return hostmath.Part{Halves: unsafe.Slice((*uint16)(unsafe.SliceData(flat)), len(flat))}, nil
+	case []int8:
+		return hostmath.Part{Ints: flat}, nil
+	default:
+		return hostmath.Part{}, fmt.Errorf("a weight is seen as %T", data)
+	}
+}
