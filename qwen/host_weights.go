@@ -24,9 +24,19 @@ func (p hostParams) vector(name string) []float32 {
 	return p[name].Parts[0].Floats
 }
 
-// hostComputes says whether the host can run a layer's steps itself. Experts and recurrent states are left to the programs.
+// hostElements is up to how many elements the largest matrix of a layer may have in floats, for the host to be faster than the programs:
+// larger ones take either as long as their reading takes. In int8, which the programs turn into floats first, it always is.
+const hostElements = 4 << 20
+
+// hostComputes says whether the host runs a layer's steps itself. Experts and recurrent states are left to the programs.
 func (m *Model) hostComputes(kind layerKind) bool {
-	return m.runtime.HostStep && m.runtime.HostCache && m.mesh.Size() == 1 && m.dtype != dtypes.Float16 && m.cacheType() == dtypes.Float32 && !kind.linear && !kind.sparse
+	switch {
+	case !m.runtime.HostStep || !m.runtime.HostCache || m.mesh.Size() > 1 || m.cacheType() != dtypes.Float32 || kind.linear || kind.sparse:
+		return false
+	case m.dtype == dtypes.Int8:
+		return true
+	}
+	return m.dtype != dtypes.Float16 && 2*m.Spec.Text.Hidden*m.Spec.Text.Intermediate <= hostElements
 }
 
 // hostGroup is a group's parameters as the host sees them, in the order of declareAs.

@@ -40,7 +40,7 @@ type Runtime struct {
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
 	// HostStep lets the host run the layers of a step itself, in place of programs, where HostCache is set and the layer is an ordinary
-	// one: for backends that run a graph an operation at a time.
+	// one and small or in int8: for backends that run a graph an operation at a time.
 	HostStep bool
 	// HalfCache keeps the keys and values of the cache in bfloat16 where attention is in that type anyhow (Traits.HalfAttention):
 	// half the memory, and, since all of it is read for a token, half the time.
