@@ -12,6 +12,10 @@ import (
 // pixels, as often as the request allows.
 func (s *scheduler) attempt(j *job, admit func() error) error {
 	alone := false
+	again := func() error {
+		s.forget(j)
+		return j.prepare(s.model, s.limit)
+	}
 	for {
 		plan := s.room.planner.PageOf(j.patches, j.layout)
 		j.planned = plan
@@ -31,7 +35,7 @@ func (s *scheduler) attempt(j *job, admit func() error) error {
 			}
 			if !alone {
 				alone = true
-				if err := j.prepare(s.model, s.limit); err != nil {
+				if err := again(); err != nil {
 					return err
 				}
 				continue
@@ -40,7 +44,7 @@ func (s *scheduler) attempt(j *job, admit func() error) error {
 		if !j.smaller() {
 			return &OutOfMemoryError{Plan: s.plan, Page: &plan, Room: s.room.limit, Err: err}
 		}
-		if err := j.prepare(s.model, s.limit); err != nil {
+		if err := again(); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,16 @@ var Exhausted = exhausted
 // SetRoom says how much memory there is for the cache and a page on its way. No page may have been submitted yet.
 func SetRoom(e *Engine, bytes int64) { e.scheduler.room.limit = bytes }
 
+// Taken is the memory that a page takes alone, with a cache for its prompt.
+func Taken(ctx context.Context, e *Engine, r Request) int64 {
+	j := newJob(ctx, r, nil)
+	if err := j.prepare(e.scheduler.model, e.scheduler.limit); err != nil {
+		panic(err)
+	}
+	p := e.scheduler.room.planner.PageOf(j.patches, j.layout)
+	return p.Peak() + e.scheduler.room.planner.Cache(1, p.PromptTokens+1).Most()
+}
+
 // Script puts another choice of tokens in the place of the model's, and writes up to so many of them in a round, as devices do that
 // have a loop in the graph. No page may have been submitted yet.
 func Script(e *Engine, rounds int, script func(choose func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)) func(context.Context, *qwen.Hidden, *qwen.Draw) (*qwen.Chosen, error)) {

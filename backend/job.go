@@ -25,6 +25,10 @@ type job struct {
 	page     *page
 	patches  *qwen.Patches
 	layout   *qwen.Layout
+	key      visionKey     // of the patches
+	visual   *qwen.Visual  // made together with others, before its turn; nil as a rule
+	encoded  time.Duration // its share of that
+	ahead    int64         // bytes that the room counts for it
 	planned  qwen.PagePlan
 	alone    bool // has begun again for want of memory, with no other page beside it
 	prompted *qwen.Prompted

@@ -112,20 +112,21 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 		p.guard = newGuard(r.Repetition, p.limit, func(tokens []int32) string { return m.Tokenizer.Decode(tokens, false) })
 	}
 	p.timings.Preprocess = lap()
-	j.page, j.patches, j.layout = p, patches, layout
+	j.page, j.patches, j.layout, j.key = p, patches, layout, keyOf(patches)
 	return nil
 }
 
 // admit runs the page through the vision tower and its prompt through the text tower, and chooses the first token.
 func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache, choose chooser) (err error) {
 	p, lap := j.page, stopwatch()
-	key := keyOf(j.patches)
-	visual := cache.get(key)
+	visual := cache.get(j.key)
 	if visual == nil {
-		if visual, err = m.Encode(ctx, j.patches); err != nil {
-			return fmt.Errorf("backend: %w", err)
+		if visual, j.visual = j.visual, nil; visual == nil {
+			if visual, err = m.Encode(ctx, j.patches); err != nil {
+				return fmt.Errorf("backend: %w", err)
+			}
 		}
-		kept, putErr := cache.put(key, visual)
+		kept, putErr := cache.put(j.key, visual)
 		if !kept {
 			defer func() { err = errors.Join(err, visual.Close()) }()
 		}
@@ -134,7 +135,8 @@ func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache, choo
 		}
 	}
 	j.patches = nil
-	p.timings.Encode = lap()
+	p.timings.Encode = lap() + j.encoded
+	j.encoded = 0
 
 	if j.prompted, err = m.Prompt(ctx, j.layout, []*qwen.Visual{visual}); err != nil {
 		return fmt.Errorf("backend: %w", err)

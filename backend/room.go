@@ -17,6 +17,7 @@ type room struct {
 	changed sync.Cond
 	cache   int64 // what the cache takes, as planned; 0 where there is none
 	page    int64 // what the page takes
+	ahead   int64 // what has been made for pages that wait
 }
 
 func newRoom(limit int64, planner *qwen.Planner) *room {
@@ -47,7 +48,7 @@ func (r *room) fits(slots, tokens int) bool {
 	bytes := r.planner.Cache(slots, tokens).Most()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return bytes+r.page <= r.limit
+	return bytes+r.page+r.ahead <= r.limit
 }
 
 // takes says whether there is room for a page, alone with its cache.
@@ -65,7 +66,7 @@ func (r *room) enter(ctx context.Context, bytes int64, alone bool) error {
 	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.cache > 0 && (alone || r.limit > 0 && r.cache+bytes > r.limit) {
+	for r.cache > 0 && (alone || r.limit > 0 && r.cache+bytes+r.ahead > r.limit) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -73,6 +74,27 @@ func (r *room) enter(ctx context.Context, bytes int64, alone bool) error {
 	}
 	r.page = bytes
 	return nil
+}
+
+// reserve takes so many bytes for pages that wait, if there is room for them beside all the rest.
+func (r *room) reserve(bytes int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.limit > 0 && r.cache+r.page+r.ahead+bytes > r.limit {
+		return false
+	}
+	r.ahead += bytes
+	return true
+}
+
+// release gives back what reserve took.
+func (r *room) release(bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if bytes != 0 {
+		r.ahead -= bytes
+		r.changed.Broadcast()
+	}
 }
 
 // keeps says what the page takes from now on.

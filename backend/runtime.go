@@ -40,6 +40,7 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.StripeLimit, r.StripeRows = 1<<14, 1<<13 // a call costs more than memory does
 		r.Traits.HalfAttention, r.Traits.Flash, r.Traits.HalfInt8 = true, true, true
 		r.HalfCache = true
+		r.ImagesTogether = 4
 		r.LoopTokens = 32 // few enough that a canceled page is soon noticed
 	}
 	return r

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/omnidocs/omnidocs/internal/program"
@@ -12,7 +13,7 @@ import (
 
 // scheduler keeps the device busy with as many pages as there are slots. A request goes through it in one direction:
 //
-//	queue ─ preparers: picture, prompt ─▶ ready ─ admission: vision tower, prompt's pass ─▶ slot ─ writing ─▶ finished
+//	queue ─ preparers: picture, prompt ─▶ ready ─▶ next ─ admission: vision tower, prompt's pass ─▶ slot ─ writing ─▶ finished
 //
 // All channels are small, so that however many requests wait, the pictures of a few of them are in memory. The loop's goroutine
 // owns the cache and the slots; the admission works on one page at a time beside it and takes turns on the device.
@@ -38,13 +39,15 @@ type scheduler struct {
 	mu     sync.Mutex // guards closed
 	closed bool
 
-	// Owned by the admission that is under way.
-	vision visionCache
+	// Owned by the admission that is under way, and by the loop where there is none.
+	vision   visionCache
+	together int // how many small pages may go through the vision tower in one call
 
 	room *room
 
 	// Owned by the loop.
 	cache     *qwen.Cache
+	next      []*job // out of the line: see lookahead
 	writing   []*job // by slot, nil where free
 	admitting bool
 	held      *job   // has its prompt, and waits for room in the cache
@@ -67,7 +70,7 @@ type admission struct {
 func newScheduler(m *qwen.Model, plan *Plan, stats *statsCollector) *scheduler {
 	s := &scheduler{
 		model: m, plan: plan, slots: plan.Slots, most: plan.Slots, limit: plan.MaxModelLen, room: newRoom(plan.room, m.Planner()),
-		queue: make(chan *job, plan.Slots), ready: make(chan *job, 1),
+		queue: make(chan *job, plan.Slots), ready: make(chan *job, max(1, m.ImagesTogether()-1)), together: m.ImagesTogether(),
 		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
 		vision: visionCache{limit: plan.VisionCache}, stats: stats, choose: m.Choose, decode: m.Decode,
 	}
@@ -175,6 +178,10 @@ func (s *scheduler) loop() {
 		case s.count() == 0 && !s.admitting && len(s.again) > 0:
 			s.release()
 			s.admit(s.restarted())
+		case s.count() == 0 && !s.admitting && len(s.next) > 0:
+			s.release()
+			s.most = s.slots // nobody waits for what there was too little of
+			ready = s.admitNext(ready)
 		case s.count() == 0 && !s.admitting && ready == nil:
 			return
 		case s.count() == 0: // nothing to write: wait for a page
@@ -183,7 +190,7 @@ func (s *scheduler) loop() {
 			if s.admitting {
 				next = nil
 			} else {
-				s.most = s.slots // nobody waits for what there was too little of
+				s.most = s.slots
 			}
 			select {
 			case a := <-s.admitted:
@@ -193,7 +200,8 @@ func (s *scheduler) loop() {
 					ready = nil
 					continue
 				}
-				s.admit(j)
+				s.next = append(s.next, j)
+				ready = s.admitNext(ready)
 			}
 		default:
 			select {
@@ -208,15 +216,7 @@ func (s *scheduler) loop() {
 			case len(s.again) > 0:
 				s.admit(s.restarted())
 			default:
-				select {
-				case j, ok := <-ready:
-					if !ok {
-						ready = nil
-						break
-					}
-					s.admit(j)
-				default:
-				}
+				ready = s.admitNext(ready)
 			}
 			s.turns.write(s.share(), func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
 		}
@@ -252,14 +252,27 @@ func (s *scheduler) release() {
 	s.room.holds(0, 0)
 }
 
+// admitNext admits the page that is next in line, if there is one, and returns what lookahead does.
+func (s *scheduler) admitNext(ready chan *job) chan *job {
+	ready = s.lookahead(ready)
+	if len(s.next) > 0 {
+		j := s.next[0]
+		s.next = s.next[1:]
+		s.admit(j)
+	}
+	return ready
+}
+
 // admit starts the admission of a page.
 func (s *scheduler) admit(j *job) {
 	s.admitting = true
-	go func() { s.admitted <- admission{j, s.run(j)} }()
+	waiting := slices.Clone(s.next)
+	go func() { s.admitted <- admission{j, s.run(j, waiting)} }()
 }
 
-// run waits until a page is prepared and runs it up to its first token.
-func (s *scheduler) run(j *job) error {
+// run waits until a page is prepared and runs it up to its first token. Those that wait may come along for a part of the way: see
+// encodeAhead.
+func (s *scheduler) run(j *job, waiting []*job) error {
 	<-j.prepared
 	switch {
 	case j.failed != nil:
@@ -277,7 +290,13 @@ func (s *scheduler) run(j *job) error {
 	err := s.attempt(j, func() error {
 		s.turns.setAdmitting(true)
 		defer s.turns.setAdmitting(false)
-		return j.admit(program.WithPacer(j.ctx, s.turns), s.model, &s.vision, s.choose)
+		ctx := program.WithPacer(j.ctx, s.turns)
+		if err := s.encodeAhead(ctx, j, j.planned, waiting); err != nil {
+			return err
+		}
+		s.room.release(j.ahead) // what the page takes has it
+		j.ahead = 0
+		return j.admit(ctx, s.model, &s.vision, s.choose)
 	})
 	if err != nil {
 		return err
@@ -309,6 +328,7 @@ func (s *scheduler) settle(a admission) {
 // done frees what is left of a page's prompt, which is what the cache has not taken.
 func (s *scheduler) done(j *job) {
 	s.room.keeps(0)
+	s.forget(j)
 	if j.prompted != nil {
 		_ = j.prompted.Close() // its buffers are gone either way
 		j.prompted = nil

@@ -49,6 +49,11 @@ func (c *visionCache) get(key visionKey) *qwen.Visual {
 	return e.visual
 }
 
+// has says whether the visual tokens of a page are there.
+func (c *visionCache) has(key visionKey) bool {
+	return slices.ContainsFunc(c.entries, func(e visionEntry) bool { return e.key == key })
+}
+
 // put gives the cache visual tokens. It reports false, and takes nothing, if they have no room in it.
 func (c *visionCache) put(key visionKey, v *qwen.Visual) (bool, error) {
 	n := v.Bytes()

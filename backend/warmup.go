@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 
 	"github.com/omnidocs/omnidocs/qwen"
 )
@@ -38,7 +39,7 @@ func (e *Engine) Warmup(ctx context.Context) error {
 	if named {
 		w.most = min(out.PromptTokens+PlannedAnswer, e.plan.MaxModelLen)
 	}
-	if err := w.run(ctx); err != nil {
+	if err := errors.Join(w.encode(ctx, request), w.run(ctx)); err != nil {
 		return fmt.Errorf("backend: warm up: %w", err)
 	}
 	return nil
@@ -49,6 +50,26 @@ type warming struct {
 	e      *Engine
 	prompt int // tokens
 	most   int // tokens of a sequence
+}
+
+// encode runs the page through the vision tower in each number that small ones go through it together.
+func (w warming) encode(ctx context.Context, r Request) error {
+	m := w.e.model
+	p, err := m.Processor.Process(ctx, r.Image, r.bounds(m.Processor))
+	if err != nil {
+		return err
+	}
+	most, _ := m.Together(p)
+	for n := 2; n <= most; n *= 2 {
+		visual, err := m.EncodeTogether(ctx, slices.Repeat([]*qwen.Patches{p}, n))
+		for _, v := range visual {
+			err = errors.Join(err, v.Close())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w warming) run(ctx context.Context) error {

@@ -59,13 +59,15 @@ type stripe struct {
 	bias        compute.Buffer // of its own rows, for windowed blocks
 }
 
-// encoding is one call of Encode.
+// encoding is one call of Encode, or of EncodeTogether.
 type encoding struct {
-	m       *Model
-	patches *Patches
-	order   []int32 // the visual token in each place, -1 for padding
-	rows    int     // patches, with padding
-	stripes []stripe
+	m        *Model
+	images   int
+	pictures []picture
+	order    []int32 // the visual token in each place, -1 for padding, one image after the other
+	rows     int     // patches, with padding
+	each     int     // of one image, where there are several
+	stripes  []stripe
 	// padded says whether there is padding, for a bias to hide.
 	padded  bool
 	bias    compute.Buffer // of all rows
@@ -75,15 +77,13 @@ type encoding struct {
 // Encode runs the vision tower on an image's patches. The context is checked before each call to the device, of which the
 // longest is a block over one stripe.
 func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
-	v := m.Spec.Vision
-	n := p.GridH * p.GridW
-	unit := v.MergeSize * v.MergeSize
-	if n == 0 || p.GridH%v.MergeSize != 0 || p.GridW%v.MergeSize != 0 || len(p.Pixels) != n*v.PatchDim() {
-		return nil, fmt.Errorf("qwen: encode: %d×%d patches with %d values do not fit this model", p.GridH, p.GridW, len(p.Pixels))
+	if err := m.checkPatches(p); err != nil {
+		return nil, err
 	}
-	e := &encoding{m: m, patches: p, order: arrangement(v, Grid{p.GridH, p.GridW})}
-	e.split(unit)
-	out := &Visual{tokens: n / unit, order: e.order}
+	s := newPicture(m.Spec.Vision, p)
+	e := &encoding{m: m, images: 1, pictures: []picture{s}, order: s.order}
+	e.split(m.Spec.Vision.MergeSize * m.Spec.Vision.MergeSize)
+	out := &Visual{tokens: s.tokens, order: e.order}
 	err = e.run(ctx, out)
 	for _, s := range e.stripes {
 		err = errors.Join(err, buffers{s.x}.free())
@@ -92,6 +92,51 @@ func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
 		return nil, errors.Join(fmt.Errorf("qwen: encode: %w", err), out.Close())
 	}
 	return out, nil
+}
+
+// checkPatches returns what is wrong with patches.
+func (m *Model) checkPatches(p *Patches) error {
+	v, n := m.Spec.Vision, p.GridH*p.GridW
+	if n == 0 || p.GridH%v.MergeSize != 0 || p.GridW%v.MergeSize != 0 || len(p.Pixels) != n*v.PatchDim() {
+		return fmt.Errorf("qwen: encode: %d×%d patches with %d values do not fit this model", p.GridH, p.GridW, len(p.Pixels))
+	}
+	return nil
+}
+
+// picture is an image that goes through the tower, and what its patches need beside their pixels.
+type picture struct {
+	patches *Patches
+	tokens  int
+	order   []int32 // the visual token in each place, -1 for padding
+	turn    angles
+	taps    taps // where positions are learned
+}
+
+func newPicture(v VisionSpec, p *Patches) picture {
+	grid := Grid{p.GridH, p.GridW}
+	s := picture{patches: p, tokens: p.GridH * p.GridW / (v.MergeSize * v.MergeSize), order: arrangement(v, grid), turn: visionAngles(v, grid)}
+	if v.PositionSide > 0 {
+		s.taps = positionTaps(v, grid)
+	}
+	return s
+}
+
+// placed is what stands in a run of places of the tower.
+type placed struct {
+	cos, sin, pixels []float32
+	at               taps
+}
+
+// place adds what an image has for the places of order.
+func (to *placed) place(v VisionSpec, s picture, order []int32) {
+	unit, half := v.MergeSize*v.MergeSize, v.HeadDim()/2
+	to.cos = append(to.cos, arrange(s.turn.cos, unit*half, order)...)
+	to.sin = append(to.sin, arrange(s.turn.sin, unit*half, order)...)
+	to.pixels = append(to.pixels, arrange(s.patches.Pixels, unit*v.PatchDim(), order)...)
+	if v.PositionSide > 0 {
+		to.at.index = append(to.at.index, arrange(s.taps.index, unit*4, order)...)
+		to.at.weight = append(to.at.weight, arrange(s.taps.weight, unit*4, order)...)
+	}
 }
 
 // split divides the patches into stripes of whole visual tokens, or windows, and pads the last.
@@ -130,14 +175,8 @@ func (e *encoding) run(ctx context.Context, out *Visual) (err error) {
 
 // embed embeds the patches of each stripe and puts its angles on the device.
 func (e *encoding) embed(ctx context.Context) (err error) {
-	v, p := e.m.Spec.Vision, e.patches
-	grid := Grid{p.GridH, p.GridW}
-	unit, dim, half := v.MergeSize*v.MergeSize, v.PatchDim(), v.HeadDim()/2
-	turn := visionAngles(v, grid)
-	var t taps
-	if v.PositionSide > 0 {
-		t = positionTaps(v, grid)
-	}
+	v := e.m.Spec.Vision
+	unit, half := v.MergeSize*v.MergeSize, v.HeadDim()/2
 	there := make([]bool, e.rows)
 	for i := range there {
 		there[i] = e.order[i/unit] >= 0
@@ -149,11 +188,18 @@ func (e *encoding) embed(ctx context.Context) (err error) {
 	}
 	for i := range e.stripes {
 		s := &e.stripes[i]
-		order := e.order[s.from/unit : (s.from+s.rows)/unit]
-		if s.cos, err = e.scratch.keep(e.m, arrange(turn.cos, unit*half, order), s.rows, half); err != nil {
+		var in placed
+		if e.images == 1 {
+			in.place(v, e.pictures[0], e.order[s.from/unit:(s.from+s.rows)/unit])
+		} else {
+			for _, image := range e.pictures {
+				in.place(v, image, image.order)
+			}
+		}
+		if s.cos, err = e.scratch.keep(e.m, in.cos, s.rows, half); err != nil {
 			return err
 		}
-		if s.sin, err = e.scratch.keep(e.m, arrange(turn.sin, unit*half, order), s.rows, half); err != nil {
+		if s.sin, err = e.scratch.keep(e.m, in.sin, s.rows, half); err != nil {
 			return err
 		}
 		if e.padded && v.Window > 0 {
@@ -161,11 +207,7 @@ func (e *encoding) embed(ctx context.Context) (err error) {
 				return err
 			}
 		}
-		var at taps
-		if v.PositionSide > 0 {
-			at = taps{arrange(t.index, unit*4, order), arrange(t.weight, unit*4, order)}
-		}
-		if s.x, err = e.embedStripe(ctx, s.rows, arrange(p.Pixels, unit*dim, order), at); err != nil {
+		if s.x, err = e.embedStripe(ctx, s.rows, in.pixels, in.at); err != nil {
 			return err
 		}
 	}

@@ -23,8 +23,11 @@ func (e *encoding) block(ctx context.Context, i int) error {
 		case e.padded:
 			in = append(in, e.bias)
 		}
-		name := fmt.Sprintf("block %d %t %t", s.rows, windowed, e.padded)
-		out, err := e.m.run(ctx, name, e.m.blockGraph(s.rows, windowed, e.padded), in, groupBlock(i))
+		name, build := fmt.Sprintf("block %d %t %t", s.rows, windowed, e.padded), e.m.blockGraph(s.rows, windowed, e.padded)
+		if e.images > 1 && !windowed {
+			name, build = fmt.Sprintf("images %d %d %t", e.images, e.each, e.padded), e.m.imagesGraph(e.images, e.each, e.padded)
+		}
+		out, err := e.m.run(ctx, name, build, in, groupBlock(i))
 		if err != nil {
 			return err
 		}

@@ -54,6 +54,9 @@ type Runtime struct {
 	// StripeLimit is the number of patches up to which an image goes through the vision tower as a whole; larger ones go in
 	// stripes of at most StripeRows patches. 0 means 2,048 and 512.
 	StripeLimit, StripeRows int
+	// ImagesTogether is how many small images may go through the vision tower in one call, if no more than StripeLimit patches come of
+	// it: see [Model.EncodeTogether]. 0 means one.
+	ImagesTogether int
 	// Workers is how many stripes are run at once; there are then at least as many. 0 means one. The pure-Go backend, whose
 	// element-wise operations know one core each, is faster with one a core.
 	Workers int

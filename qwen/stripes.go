@@ -16,6 +16,14 @@ const (
 	defaultStripeRows  = 512
 )
 
+// stripeLimit is StripeLimit or what zero stands for.
+func (r Runtime) stripeLimit() int {
+	if r.StripeLimit <= 0 {
+		return defaultStripeLimit
+	}
+	return r.StripeLimit
+}
+
 // stripeRows is the size of the stripes of a sequence, a multiple of whole: up to the limit all rows are one, above it they are
 // cut into stripes of about one size.
 func (r Runtime) stripeRows(rows, whole int) int {
