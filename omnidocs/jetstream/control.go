@@ -62,7 +62,7 @@ func (q *Queue) Forget(ctx context.Context, id string) error {
 	for _, s := range []struct {
 		stream  js.Stream
 		subject string
-	}{{q.ledger, q.subject("ledger", id, ">")}, {q.dead, q.subject("dead", id, ">")}} {
+	}{{q.ledger, q.ledgerSubject(id)}, {q.dead, q.subject("dead", id)}} {
 		err = errors.Join(err, purge(ctx, s.stream, s.subject))
 	}
 	suspects, fault := persist(ctx, func(ctx context.Context) (js.Stream, error) { return q.js.Stream(ctx, "KV_"+q.suspicions.Bucket()) })

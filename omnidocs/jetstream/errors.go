@@ -82,16 +82,28 @@ const attemptTimeout = 5 * time.Second
 // persist does what asks something of the server until it answers: a server that restarts, or chooses a new leader, is waited for. It ends with an error that does not
 // pass, or that of ctx.
 func persist[T any](ctx context.Context, do func(ctx context.Context) (T, error)) (T, error) {
-	wait := &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
-	return backoff.Retry(ctx, func() (T, error) {
-		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
-		defer cancel()
-		value, err := do(attempt)
-		if err != nil && (ctx.Err() != nil || !passing(err)) {
-			err = backoff.Permanent(err)
+	var wait *backoff.ExponentialBackOff
+	for {
+		value, err := attempt(ctx, do)
+		if err == nil || ctx.Err() != nil || !passing(err) {
+			return value, err
 		}
-		return value, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+		if wait == nil {
+			wait = &backoff.ExponentialBackOff{InitialInterval: 50 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 2 * time.Second}
+			wait.Reset()
+		}
+		select {
+		case <-ctx.Done():
+			return value, context.Cause(ctx)
+		case <-time.After(wait.NextBackOff()):
+		}
+	}
+}
+
+func attempt[T any](ctx context.Context, do func(ctx context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	return do(ctx)
 }
 
 // passing says whether an error of the server, or of the way there, may pass. That of an attempt's context does.

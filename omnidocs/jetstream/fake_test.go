@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/omnidocs/omnidocs/omnidocs"
@@ -204,6 +206,39 @@ func letters(t testing.TB, q *jetstream.Queue, job string) map[string]jetstream.
 		all[key] = l
 	}
 	return all
+}
+
+// streams asks a server for its streams.
+func streams(t testing.TB, url string) js.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	api, err := js.New(nc)
+	require.NoError(t, err)
+	return api
+}
+
+// storedResults is how many results the index on a server has.
+func storedResults(t testing.TB, url string) (n int) {
+	t.Helper()
+	ctx := guard(t)
+	index, err := streams(t, url).OrderedConsumer(ctx, "omnidocs-index", js.OrderedConsumerConfig{})
+	require.NoError(t, err)
+	info, err := index.Info(ctx)
+	require.NoError(t, err)
+	messages, err := index.Messages()
+	require.NoError(t, err)
+	defer messages.Stop()
+	for left := info.NumPending; left > 0; {
+		m, err := messages.Next(js.NextContext(ctx))
+		require.NoError(t, err)
+		meta, err := m.Metadata()
+		require.NoError(t, err)
+		left = meta.NumPending
+		n += len(m.Data()) / 24
+	}
+	return n
 }
 
 // files are the contents of all files below a folder, but the job's own.

@@ -24,12 +24,30 @@ type knownJobs struct {
 
 // knownJob is a job of which pages come.
 type knownJob struct {
-	ended chan struct{} // is closed when the job is canceled or forgotten
+	id    string
+	ended context.Context //nolint:containedctx // it says to whomever reads pages of the job that it was canceled or forgotten
+	end   context.CancelFunc
 
 	mu       sync.Mutex
 	job      Job
 	asked    time.Time
 	identity jobs.Identity
+
+	adding sync.Mutex
+	tally  tally // as far as it was needed
+}
+
+// addUp returns the tally of a job's ledger, at least up to the message of a number; 0 is all that is there now. It is given to look, while it is not changed.
+func (j *knownJob) addUp(ctx context.Context, q *Queue, seq uint64, look func(t *tally)) error {
+	j.adding.Lock()
+	defer j.adding.Unlock()
+	if seq == 0 || j.tally.Seq < seq {
+		if err := q.addUp(ctx, j.id, &j.tally); err != nil {
+			return err
+		}
+	}
+	look(&j.tally)
+	return nil
 }
 
 // fresh is how long a worker takes what it knows for granted, should it not be told of changes.
@@ -103,23 +121,13 @@ func (k *knownJobs) set(known *knownJob, job Job) {
 	}
 }
 
-// end tells those who read pages of the job that it has ended.
-func (j *knownJob) end() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	select {
-	case <-j.ended:
-	default:
-		close(j.ended)
-	}
-}
-
 // get returns a job, as it is now or was a moment ago.
 func (k *knownJobs) get(ctx context.Context, id string) (*knownJob, Job, error) {
 	k.mu.Lock()
 	known := k.jobs[id]
 	if known == nil {
-		known = &knownJob{ended: make(chan struct{})}
+		known = &knownJob{id: id}
+		known.ended, known.end = context.WithCancel(context.WithoutCancel(ctx))
 		k.jobs[id] = known
 	}
 	k.mu.Unlock()

@@ -152,16 +152,22 @@ func (q *Queue) open(ctx context.Context) (err error) {
 	}
 	q.schedules = account.API.Level >= 2 // that of nats-server 2.12
 	name := q.config.Name
-	streams := []struct {
+	type stream struct {
 		to     *js.Stream
 		config js.StreamConfig
-	}{
+	}
+	streams := []stream{
 		{&q.work, js.StreamConfig{
 			Name: name + "-work", Description: "tasks of " + name, Subjects: []string{name + ".work.>", name + ".schedule.>"},
 			Retention: js.WorkQueuePolicy, AllowMsgSchedules: q.schedules,
 		}},
-		{&q.ledger, js.StreamConfig{Name: name + "-ledger", Description: "outcomes of " + name, Subjects: []string{name + ".ledger.>"}, AllowDirect: true}},
-		{&q.dead, js.StreamConfig{Name: name + "-dead", Description: "dead letters of " + name, Subjects: []string{name + ".dead.>"}}},
+		{&q.ledger, js.StreamConfig{Name: name + "-ledger", Description: "outcomes of " + name, Subjects: []string{name + ".ledger.*"}}},
+		{&q.dead, js.StreamConfig{Name: name + "-dead", Description: "dead letters of " + name, Subjects: []string{name + ".dead.*"}}},
+	}
+	if q.store = q.config.Store; q.store == nil {
+		own := newServerStore(q)
+		q.store = own
+		streams = append(streams, stream{&own.results, own.resultsConfig()}, stream{&own.index, own.indexConfig()})
 	}
 	for _, s := range streams {
 		s.config.Storage, s.config.Replicas = js.FileStorage, q.config.Replicas
@@ -181,15 +187,6 @@ func (q *Queue) open(ctx context.Context) (err error) {
 		if *b.to, err = q.bucket(ctx, b.config); err != nil {
 			return err
 		}
-	}
-	if q.store = q.config.Store; q.store == nil {
-		values, err := q.bucket(ctx, js.KeyValueConfig{
-			Bucket: name + "-results", Description: "results of " + name, TTL: q.config.KeepResults, Compression: true,
-		})
-		if err != nil {
-			return err
-		}
-		q.store = &serverStore{queue: q, values: values}
 	}
 	return q.consumers(ctx)
 }
@@ -305,22 +302,13 @@ func (q *Queue) Close() {
 	}
 }
 
-// enter writes something under a subject that has nothing yet. Created is false if there is something: that stays.
-func (q *Queue) enter(ctx context.Context, m message, subject string) (created bool, seq uint64, err error) {
-	data, err := encode(m)
+// publish writes a message, and returns its number.
+func (q *Queue) publish(ctx context.Context, subject string, data []byte, options ...js.PublishOpt) (seq uint64, err error) {
+	ack, err := persist(ctx, func(ctx context.Context) (*js.PubAck, error) { return q.js.Publish(ctx, subject, data, options...) })
 	if err != nil {
-		return false, 0, err
+		return 0, err
 	}
-	ack, err := persist(ctx, func(ctx context.Context) (*js.PubAck, error) {
-		return q.js.Publish(ctx, subject, data, js.WithExpectLastSequencePerSubject(0))
-	})
-	switch {
-	case isTaken(err):
-		return false, 0, nil
-	case err != nil:
-		return false, 0, err
-	}
-	return true, ack.Sequence, nil
+	return ack.Sequence, nil
 }
 
 // send puts tasks into a lane, and returns when the server has them all.
@@ -333,7 +321,7 @@ func (q *Queue) send(ctx context.Context, subject string, tasks ...Task) error {
 		}
 	}
 	if len(messages) == 1 {
-		_, err := persist(ctx, func(ctx context.Context) (*js.PubAck, error) { return q.js.Publish(ctx, subject, messages[0]) })
+		_, err := q.publish(ctx, subject, messages[0])
 		return err
 	}
 	futures := make([]js.PubAckFuture, len(messages))
@@ -351,7 +339,7 @@ func (q *Queue) send(ctx context.Context, subject string, tasks ...Task) error {
 			}
 		}
 		// It may have arrived all the same: a task that is there twice does no harm.
-		if _, err := persist(ctx, func(ctx context.Context) (*js.PubAck, error) { return q.js.Publish(ctx, subject, messages[i]) }); err != nil {
+		if _, err := q.publish(ctx, subject, messages[i]); err != nil {
 			return err
 		}
 	}

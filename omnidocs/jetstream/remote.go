@@ -163,28 +163,33 @@ func (r *remote) follow(ctx context.Context, job Job, documents int, before uint
 	if left == 0 {
 		return nil
 	}
-	for e, err := range r.queue.entries(ctx, job.ID, 0, true) {
+	for record, err := range r.queue.firstRecords(ctx, job.ID, true) {
 		if err != nil {
 			return or(context.Cause(ctx), err)
 		}
-		var event jobs.RemoteEvent
-		if o := e.opened; o != nil { // comes before its pages, whose tasks are made after it
+		for _, o := range record.Opened { // comes before its pages, whose tasks are made after it
 			left--
 			waiting += o.Pages
-			event.Document, event.Pages = o.Document, o.Pages
+			event := jobs.RemoteEvent{Document: o.Document, Pages: o.Pages}
 			if o.Fault != nil {
 				event.Err = o.Fault
 			}
-		} else {
+			if !tell(event) {
+				return nil
+			}
+		}
+		for _, o := range record.Outcomes {
 			waiting--
-			p, err := r.outcome(ctx, e.outcome)
+			p, err := r.outcome(ctx, &o)
 			if err != nil {
 				return or(context.Cause(ctx), err)
 			}
-			p.Resumed = p.Resumed || e.seq <= before && p.Err == nil
-			event.Document, event.Page = e.outcome.Document, &p
+			p.Resumed = p.Resumed || record.seq <= before && p.Err == nil
+			if !tell(jobs.RemoteEvent{Document: o.Document, Page: &p}) {
+				return nil
+			}
 		}
-		if !tell(event) || left == 0 && waiting == 0 {
+		if left == 0 && waiting == 0 {
 			return nil
 		}
 	}
@@ -254,13 +259,15 @@ func (q *Queue) Result(ctx context.Context, o Outcome) (*textextraction.ExtractR
 // Outcomes yields what came of a job's pages until now, in the order in which they ended; with Result there is what was read.
 func (q *Queue) Outcomes(ctx context.Context, job string) iter.Seq2[Outcome, error] {
 	return func(yield func(Outcome, error) bool) {
-		for e, err := range q.entries(ctx, job, 0, false) {
+		for r, err := range q.firstRecords(ctx, job, false) {
 			if err != nil {
 				yield(Outcome{}, wrap(err, "outcomes of job %q", job))
 				return
 			}
-			if e.outcome != nil && !yield(*e.outcome, nil) {
-				return
+			for _, o := range r.Outcomes {
+				if !yield(o, nil) {
+					return
+				}
 			}
 		}
 	}

@@ -107,7 +107,7 @@ func (w *worker) submitCollection(ctx context.Context, t Task, meta *js.MsgMetad
 	})
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errDraining) {
 		w.opts.Logger.ErrorContext(ctx, "schedule", "job", id, "error", err)
-		return w.bury(ctx, w.subject("dead", c.Job, fmt.Sprintf("task-%d", meta.Sequence.Stream)), DeadLetter{Job: id, Task: &t, Fault: *newFault(err)})
+		return w.bury(ctx, c.Job, fmt.Sprintf("task-%d", meta.Sequence.Stream), DeadLetter{Job: id, Task: &t, Fault: *newFault(err)})
 	}
 	return err
 }

@@ -104,9 +104,35 @@ func (t Task) check() error {
 	return nil
 }
 
-// Opened is what came of opening a document, in the ledger under job.document.
+// Entries is what a worker enters into a job's ledger at a time. Of each document, and of each page, the first entry is the one that counts: there may be others, of
+// workers that were taken for dead.
+type Entries struct {
+	Version  int       `json:"v"`
+	Opened   []Opened  `json:"opened,omitempty"`
+	Outcomes []Outcome `json:"outcomes,omitempty"`
+}
+
+func (e Entries) version() int { return e.Version }
+
+func (e Entries) check() error {
+	if len(e.Opened)+len(e.Outcomes) == 0 {
+		return errors.New("no entries")
+	}
+	for _, o := range e.Opened {
+		if err := o.check(); err != nil {
+			return err
+		}
+	}
+	for _, o := range e.Outcomes {
+		if err := o.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Opened is what came of opening a document.
 type Opened struct {
-	Version  int    `json:"v"`
 	Document int    `json:"document"`
 	ID       string `json:"id"`
 	Source   Source `json:"source"`
@@ -116,8 +142,6 @@ type Opened struct {
 	Fault *Fault `json:"fault,omitempty"`
 }
 
-func (o Opened) version() int { return o.Version }
-
 func (o Opened) check() error {
 	if o.Document < 0 || o.Pages < 0 {
 		return fmt.Errorf("document %d of %d pages", o.Document, o.Pages)
@@ -125,9 +149,8 @@ func (o Opened) check() error {
 	return nil
 }
 
-// Outcome is what came of a page, in the ledger under job.document.page.
+// Outcome is what came of a page.
 type Outcome struct {
-	Version  int `json:"v"`
 	Document int `json:"document"`
 	Page     int `json:"page"`
 	// Key is the one of the page's result in the store, in hexadecimal digits; empty if it has none.
@@ -152,8 +175,6 @@ type Outcome struct {
 	Worker string `json:"worker,omitzero"`
 }
 
-func (o Outcome) version() int { return o.Version }
-
 func (o Outcome) check() error {
 	if o.Document < 0 || o.Page < 0 || o.Key == "" && o.Fault == nil {
 		return fmt.Errorf("page %d of document %d, with key %q: want a key or a fault", o.Page, o.Document, o.Key)
@@ -161,7 +182,7 @@ func (o Outcome) check() error {
 	return nil
 }
 
-// DeadLetter is a task that was given up, or a message that could not be understood. Those of pages are kept under job.document.page, once.
+// DeadLetter is a task that was given up, or a message that could not be understood.
 type DeadLetter struct {
 	Version int `json:"v"`
 	// Job is the job's id; empty if the message could not be understood.
@@ -180,19 +201,33 @@ type DeadLetter struct {
 func (d DeadLetter) version() int { return d.Version }
 func (d DeadLetter) check() error { return nil }
 
-// StoredResult is the result of a page in the store.
+// StoredResult is the result of a page on the server.
 type StoredResult struct {
-	Version int `json:"v"`
 	// Result is the [textextraction.ExtractResult]. Where it is too large for a message, Object is the name of the object that it is in.
 	Result json.RawMessage `json:"result,omitempty"`
 	Object string          `json:"object,omitzero"`
 }
 
-func (s StoredResult) version() int { return s.Version }
-
 func (s StoredResult) check() error {
 	if (len(s.Result) == 0) == (s.Object == "") {
 		return errors.New("want a result or an object")
+	}
+	return nil
+}
+
+// StoredResults are results that were kept at the same time.
+type StoredResults struct {
+	Version int            `json:"v"`
+	Results []StoredResult `json:"results"`
+}
+
+func (s StoredResults) version() int { return s.Version }
+
+func (s StoredResults) check() error {
+	for _, r := range s.Results {
+		if err := r.check(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -56,14 +56,23 @@ func TestMessages(t *testing.T) {
 	task := Task{Version: 1, Type: TaskPages, Job: "j", Document: 1, ID: "d", Source: File("/x"), First: 2, Last: 4, Tries: 1, Suspect: true}
 	there(t, job)
 	there(t, task)
-	there(t, Opened{Version: 1, ID: "d", Source: URL("https://x"), Fault: &Fault{Message: "m", Kind: "image"}})
-	there(t, Outcome{Version: 1, Page: 3, Key: "k", Check: &crosscheck.Report{}, Attempts: 1, Read: 1.5, Worker: "w"})
+	there(t, Entries{
+		Version: 1, Opened: []Opened{{ID: "d", Source: URL("https://x"), Fault: &Fault{Message: "m", Kind: "image"}}},
+		Outcomes: []Outcome{{Page: 3, Key: "k", Check: &crosscheck.Report{}, Attempts: 1, Read: 1.5, Worker: "w"}},
+	})
 	there(t, DeadLetter{Version: 1, Job: "j", Task: &task, Fault: Fault{Message: "<&>"}, Time: time.Unix(1, 0).UTC()})
-	there(t, StoredResult{Version: 1, Object: "o"})
-	there(t, tally{Version: 1, Ended: 3})
-	_, err = encode(StoredResult{Version: 1})
+	there(t, StoredResults{Version: 1, Results: []StoredResult{{Object: "o"}, {Result: json.RawMessage(`"<&>"`)}}})
+	sum := tally{Version: 1, Ended: 3}
+	sum.All.open(0, 1)
+	sum.All.add(0, 0)
+	sum.All.open(1, 9)
+	sum.All.add(1, 8)
+	there(t, sum)
+	_, err = encode(StoredResults{Version: 1, Results: []StoredResult{{}}})
 	require.ErrorIs(t, err, ErrMessage)
-	_, err = decode[Outcome]([]byte(`{"v":1,"document":0,"page":0}`))
+	_, err = decode[Entries]([]byte(`{"v":1,"outcomes":[{"document":0,"page":0}]}`))
+	require.ErrorIs(t, err, ErrMessage)
+	_, err = decode[Entries]([]byte(`{"v":1}`))
 	require.ErrorIs(t, err, ErrMessage)
 	_, err = decode[Job]([]byte(`{"v":1,"id":"j","state":"asleep","created":"2026-01-01T00:00:00Z","documents":0,"sealed":false,"options":{}}`))
 	require.ErrorContains(t, err, "asleep")
@@ -109,12 +118,15 @@ func TestStatus(t *testing.T) {
 	job := Job{ID: "j", Created: start, Documents: 4, Sealed: true}
 	sum := tally{}
 	at := start
-	sum.add(entry{seq: 1, time: at, opened: &Opened{Pages: 50}})
-	sum.add(entry{seq: 2, time: at, opened: &Opened{Fault: &Fault{}}})
+	opened := Entries{Opened: []Opened{{Pages: 50}, {Document: 1, Fault: &Fault{}}}}
+	sum.add(record{seq: 1, time: at, Entries: opened})
 	for i := range 20 {
 		at = at.Add(time.Second)
-		sum.add(entry{seq: uint64(3 + i), time: at, outcome: &Outcome{Page: i, Read: 2, Cost: 0.5}})
+		sum.add(record{seq: uint64(2 + i), time: at, Entries: Entries{Outcomes: []Outcome{{Page: i, Read: 2, Cost: 0.5}}}})
 	}
+	// What comes of a page again, or of a document, does not count, nor does a page that the document does not have.
+	again := Entries{Opened: opened.Opened, Outcomes: []Outcome{{Page: 3, Read: 9, Fault: &Fault{}}, {Page: 50}, {Document: 1}}}
+	require.Zero(t, sum.add(record{seq: 30, time: at, Entries: again}))
 	s := newStatus(job, sum, at)
 	require.InDelta(t, 1, s.Rate, 0.05)
 	require.Equal(t, 100, s.PagesExpected)

@@ -50,9 +50,12 @@ type tally struct {
 	Ended           int `json:"ended"`
 	Failed          int `json:"failed"`
 	Resumed         int `json:"resumed"`
-	// Seq is the last entry that is in it, Last its time.
+	// Seq is the number of the last message that is in it, Last its time.
 	Seq  uint64    `json:"seq"`
 	Last time.Time `json:"last"`
+	// All is the pages that have ended, for what is in the ledger of them from then on does not count; Faulty those of them, and of the documents, that have failed.
+	All    pageSet `json:"all"`
+	Faulty pageSet `json:"faulty"`
 	// Recent is how many pages ended of late: each counts e^(-t/memory) when it is t old, as of Last.
 	Recent           float64 `json:"recent"`
 	ReadSeconds      float64 `json:"read_seconds"`
@@ -67,23 +70,34 @@ func (t tally) check() error { return nil }
 // memory is how long Rate remembers: after that time a page weighs 1/e.
 const memory = time.Minute
 
-// add adds an entry.
-func (t *tally) add(e entry) {
-	t.Recent *= math.Exp(-e.time.Sub(t.Last).Seconds() / memory.Seconds())
-	t.Seq, t.Last = e.seq, e.time
-	switch {
-	case e.opened != nil:
-		t.Opened++
-		t.Pages += e.opened.Pages
-		if e.opened.Fault != nil {
-			t.DocumentsFailed++
+// add adds a message of the ledger, and returns those of its entries that count.
+func (t *tally) add(r record) (counts Entries) {
+	t.Recent *= math.Exp(-r.time.Sub(t.Last).Seconds() / memory.Seconds())
+	t.Seq, t.Last = r.seq, r.time
+	for _, o := range r.Opened {
+		if !t.All.open(o.Document, o.Pages) {
+			continue
 		}
-	case e.outcome != nil:
-		o := e.outcome
+		counts.Opened = append(counts.Opened, o)
+		t.Opened++
+		t.Pages += o.Pages
+		if o.Fault != nil {
+			t.DocumentsFailed++
+			t.Faulty.open(o.Document, 0)
+		}
+	}
+	for _, o := range r.Outcomes {
+		_, pages := t.All.knows(o.Document)
+		if !t.All.add(o.Document, o.Page) {
+			continue
+		}
+		counts.Outcomes = append(counts.Outcomes, o)
 		t.Recent++
 		t.Ended++
 		if o.Fault != nil {
 			t.Failed++
+			t.Faulty.open(o.Document, pages)
+			t.Faulty.add(o.Document, o.Page)
 		}
 		if o.Resumed {
 			t.Resumed++
@@ -93,49 +107,58 @@ func (t *tally) add(e entry) {
 		t.CompletionTokens += int64(o.CompletionTokens)
 		t.Cost += o.Cost
 	}
+	return counts
 }
 
 // Status tells how far a job has come, from anywhere.
 func (q *Queue) Status(ctx context.Context, id string) (Status, error) {
+	return q.status(ctx, id, &tally{})
+}
+
+// status is Status for who has asked before.
+func (q *Queue) status(ctx context.Context, id string, t *tally) (Status, error) {
 	job, _, err := q.getJob(ctx, id)
-	var t tally
 	if err == nil {
-		t, err = q.tally(ctx, id)
+		err = q.addUp(ctx, id, t)
 	}
 	if err != nil {
 		return Status{}, wrap(err, "status of job %q", id)
 	}
-	return newStatus(job, t, time.Now()), nil
+	return newStatus(job, *t, time.Now()), nil
 }
 
-// tally adds up a job's ledger, from where somebody came to before, and leaves the sum to those who come after.
-func (q *Queue) tally(ctx context.Context, id string) (tally, error) {
-	t := tally{Version: Version}
-	revision := uint64(0)
+// addUp adds to a tally what has come to a job's ledger since, from where somebody else came to, if that is further, and leaves the sum to those who come after.
+func (q *Queue) addUp(ctx context.Context, id string, t *tally) error {
+	revision, kept := uint64(0), uint64(0)
 	entry, err := persist(ctx, func(ctx context.Context) (js.KeyValueEntry, error) { return q.statuses.Get(ctx, id) })
 	switch {
 	case err == nil:
-		if t, err = decode[tally](entry.Value()); err != nil {
-			return t, err
-		}
 		revision = entry.Revision()
+		theirs, err := decode[tally](entry.Value())
+		if err != nil {
+			return err
+		}
+		if kept = theirs.Seq; kept > t.Seq {
+			*t = theirs
+		}
 	case !errors.Is(err, js.ErrKeyNotFound):
-		return t, err
+		return err
 	}
 	added := 0
-	for e, err := range q.entries(ctx, id, t.Seq+1, false) {
+	for r, err := range q.records(ctx, id, t.Seq+1, false) {
 		if err != nil {
-			return t, err
+			return err
 		}
-		t.add(e)
+		t.add(r)
 		added++
 	}
-	if added < tallyEvery/4 {
-		return t, nil
+	if added < tallyEvery/4 || t.Seq <= kept {
+		return nil
 	}
-	value, err := encode(t)
-	if err != nil {
-		return t, err
+	t.Version = Version
+	value, err := encode(*t)
+	if err != nil || int64(len(value)) > q.nc.MaxPayload()/2 { // with very many documents of which some pages have failed: everybody adds up for themselves
+		return err
 	}
 	// Nothing is lost if this is: somebody else's sum is there, or somebody makes it later.
 	if revision == 0 {
@@ -143,11 +166,11 @@ func (q *Queue) tally(ctx context.Context, id string) (tally, error) {
 	} else {
 		_, _ = q.statuses.Update(ctx, id, value, revision)
 	}
-	return t, nil
+	return nil
 }
 
-// tallyEvery is after how many entries the ledger is added up: by the worker whose entry's number is a multiple of it, so that somebody does, and nobody has to be chosen.
-const tallyEvery = 4096
+// tallyEvery is after how many messages the ledger is added up: by the worker whose message's number is a multiple of it, so that somebody does, and nobody has to be chosen.
+const tallyEvery = 512
 
 func newStatus(job Job, t tally, now time.Time) Status {
 	s := Status{
@@ -177,8 +200,9 @@ func newStatus(job Job, t tally, now time.Time) Status {
 // [ErrCanceled].
 func (q *Queue) Wait(ctx context.Context, id string, progress func(Status)) (Status, error) {
 	const every = 500 * time.Millisecond
+	var t tally
 	for {
-		s, err := q.Status(ctx, id)
+		s, err := q.status(ctx, id, &t)
 		if err != nil {
 			return s, err
 		}

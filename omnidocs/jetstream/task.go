@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+
 	"github.com/omnidocs/omnidocs/omnidocs/jobs"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
@@ -21,7 +24,7 @@ func (w *worker) handle(ctx context.Context, h *held) {
 	t, err := decode[Task](m.Data())
 	if err != nil {
 		letter := DeadLetter{Message: m.Data(), Subject: m.Subject(), Fault: *newFault(err)}
-		if w.bury(ctx, w.subject("dead", "~", fmt.Sprint(meta.Sequence.Stream)), letter) == nil {
+		if w.bury(ctx, "~", fmt.Sprint(meta.Sequence.Stream), letter) == nil {
 			w.ack(ctx, h)
 		}
 		return
@@ -37,8 +40,7 @@ func (w *worker) handle(ctx context.Context, h *held) {
 	case errors.Is(err, errDraining):
 		err = w.giveBack(ctx, t)
 	case errors.Is(err, ErrNoJob):
-		err = w.bury(ctx, w.subject("dead", t.Job, fmt.Sprint(t.Document), fmt.Sprintf("task-%d", meta.Sequence.Stream)),
-			DeadLetter{Job: t.Job, Task: &t, Fault: *newFault(err)})
+		err = w.bury(ctx, t.Job, fmt.Sprintf("task-%d", meta.Sequence.Stream), DeadLetter{Job: t.Job, Task: &t, Fault: *newFault(err)})
 	case errors.Is(err, ErrCanceled):
 		err = nil // there is nobody who wants it
 	}
@@ -69,15 +71,9 @@ func (w *worker) handleOf(ctx context.Context, h *held, t Task) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() {
-		select {
-		case <-known.ended:
-			cancel(ErrCanceled)
-		case <-ctx.Done():
-		}
-	}()
+	defer context.AfterFunc(known.ended, func() { cancel(ErrCanceled) })()
 	if t.Type == TaskDocument {
-		return w.openDocument(ctx, h, t, job)
+		return w.openDocument(ctx, h, t, known, job)
 	}
 	if t.Suspect && t.First < t.Last {
 		return w.split(ctx, t, job)
@@ -123,15 +119,10 @@ func (w *worker) giveBack(ctx context.Context, t Task) error {
 }
 
 // openDocument opens a document and makes tasks of its pages.
-func (w *worker) openDocument(ctx context.Context, h *held, t Task, job Job) error {
-	subject := w.openedSubject(t.Job, t.Document)
+func (w *worker) openDocument(ctx context.Context, h *held, t Task, known *knownJob, job Job) error {
 	if t.Suspect { // the one that died may have opened it
-		before, err := entered[Opened](ctx, w.Queue, subject)
-		if err != nil {
-			return err
-		}
-		if before != nil {
-			return w.makePages(ctx, t, job, *before)
+		if known, pages, err := w.openedBefore(ctx, t, known); known || err != nil {
+			return errors.Join(err, w.makePages(ctx, t, job, pages))
 		}
 	}
 	pages := 0
@@ -153,33 +144,38 @@ func (w *worker) openDocument(ctx context.Context, h *held, t Task, job Job) err
 	case fault != nil && w.mayPass(fault) && t.Tries+1 < job.Options.Workers:
 		return w.tryAgain(ctx, t, job, "documents", fault)
 	}
-	opened := Opened{Version: Version, Document: t.Document, ID: t.ID, Source: t.Source, Pages: pages}
+	opened := Opened{Document: t.Document, ID: t.ID, Source: t.Source, Pages: pages}
 	if fault != nil {
 		opened.Fault = newFault(fault)
-	}
-	created, _, err := w.enter(ctx, opened, subject)
-	if err == nil && !created { // the same task was there twice
-		var before *Opened
-		if before, err = entered[Opened](ctx, w.Queue, subject); before != nil {
-			opened = *before
+		if err := w.bury(ctx, t.Job, fmt.Sprint(t.Document), DeadLetter{Job: t.Job, Task: &t, Fault: *opened.Fault}); err != nil {
+			return err
 		}
 	}
-	if err != nil {
+	if _, _, err := w.entering.add(ctx, t.Job, Entries{Opened: []Opened{opened}}); err != nil {
 		return err
 	}
-	return w.makePages(ctx, t, job, opened)
+	if t.Suspect { // or have done so since, if it is not dead: should the document have become another meanwhile, the first entry is what counts
+		var err error
+		if _, pages, err = w.openedBefore(ctx, t, known); err != nil {
+			return err
+		}
+	}
+	return w.makePages(ctx, t, job, pages)
 }
 
-// makePages makes tasks of the pages of a document that is in the ledger, or a dead letter of one that could not be opened.
-func (w *worker) makePages(ctx context.Context, t Task, job Job, opened Opened) error {
-	if opened.Fault != nil {
-		return w.bury(ctx, w.subject("dead", t.Job, fmt.Sprint(t.Document)), DeadLetter{Job: t.Job, Task: &t, Fault: *opened.Fault})
-	}
-	// If the worker dies from here on, another one makes the same tasks, and some of them twice: what comes of the second is there already.
+// openedBefore says whether the ledger has a document, and of how many pages tasks may be missing.
+func (w *worker) openedBefore(ctx context.Context, t Task, job *knownJob) (known bool, pages int, err error) {
+	err = job.addUp(ctx, w.Queue, 0, func(sum *tally) { known, pages = sum.All.knows(t.Document) })
+	return known, pages, err
+}
+
+// makePages makes tasks of the pages of a document that is in the ledger.
+func (w *worker) makePages(ctx context.Context, t Task, job Job, pages int) error {
+	// If the worker dies from here on, another one makes the same tasks, and some of them twice: what comes of the second does not count.
 	var tasks []Task
-	for first := 0; first < opened.Pages; first += job.Options.PagesPerTask {
+	for first := 0; first < pages; first += job.Options.PagesPerTask {
 		one := t
-		one.Type, one.First, one.Last = TaskPages, first, min(first+job.Options.PagesPerTask, opened.Pages)-1
+		one.Type, one.First, one.Last = TaskPages, first, min(first+job.Options.PagesPerTask, pages)-1
 		one.Tries, one.Suspect = 0, false
 		tasks = append(tasks, one)
 	}
@@ -201,12 +197,10 @@ func (w *worker) tryAgain(ctx context.Context, t Task, job Job, lane string, err
 func (w *worker) readPage(ctx context.Context, h *held, t Task, page int, known *knownJob, job Job) error {
 	t.First, t.Last = page, page
 	if t.Suspect { // the one that was taken for dead may have read it
-		before, err := entered[Outcome](ctx, w.Queue, w.outcomeSubject(t.Job, t.Document, page))
-		if err != nil {
+		ended := false
+		err := known.addUp(ctx, w.Queue, 0, func(sum *tally) { ended = sum.All.has(t.Document, page) })
+		if ended || err != nil {
 			return err
-		}
-		if before != nil {
-			return w.mourn(ctx, t, *before)
 		}
 	}
 	p := jobs.PageOutcome{Page: page}
@@ -232,7 +226,7 @@ func (w *worker) readPage(ctx context.Context, h *held, t Task, page int, known 
 		return w.tryAgain(ctx, t, job, "pages", p.Err)
 	}
 	outcome := Outcome{
-		Version: Version, Document: t.Document, Page: page, Worker: w.opts.Name, Attempts: p.Attempts, Resumed: keeper.found,
+		Document: t.Document, Page: page, Worker: w.opts.Name, Attempts: p.Attempts, Resumed: keeper.found,
 		TextLayer: p.TextLayer, Check: p.Check, Render: p.Render.Seconds(), Read: p.Read.Seconds(),
 	}
 	if keeper.found {
@@ -247,7 +241,7 @@ func (w *worker) readPage(ctx context.Context, h *held, t Task, page int, known 
 	if p.Result != nil {
 		outcome.Key = keeper.key.String()
 	}
-	return w.end(ctx, t, outcome)
+	return w.end(ctx, t, known, outcome)
 }
 
 // extract reads a page.
@@ -269,20 +263,16 @@ func (w *worker) extract(ctx context.Context, t Task, page int, known *knownJob,
 	return p, err
 }
 
-// end enters what came of a page, and writes a dead letter if it failed.
-func (w *worker) end(ctx context.Context, t Task, outcome Outcome) error {
-	subject := w.outcomeSubject(t.Job, t.Document, outcome.Page)
-	created, seq, err := w.enter(ctx, outcome, subject)
-	if err == nil && !created { // somebody was quicker: theirs is the page's
-		before, err := entered[Outcome](ctx, w.Queue, subject)
-		if err != nil || before == nil {
+// end enters what came of a page; if it failed, it writes a dead letter before, so that the letters of a job that is done are there.
+func (w *worker) end(ctx context.Context, t Task, known *knownJob, outcome Outcome) error {
+	if outcome.Fault != nil {
+		w.opts.Logger.WarnContext(ctx, "page failed", "job", t.Job, "document", t.Document, "page", outcome.Page, "error", outcome.Fault)
+		about := fmt.Sprintf("%d.%d", t.Document, outcome.Page)
+		if err := w.bury(ctx, t.Job, about, DeadLetter{Job: t.Job, Task: &t, Fault: *outcome.Fault}); err != nil {
 			return err
 		}
-		return w.mourn(ctx, t, *before)
 	}
-	if err == nil {
-		err = w.mourn(ctx, t, outcome)
-	}
+	seq, _, err := w.entering.add(ctx, t.Job, Entries{Outcomes: []Outcome{outcome}})
 	if err != nil {
 		return err
 	}
@@ -290,25 +280,23 @@ func (w *worker) end(ctx context.Context, t Task, outcome Outcome) error {
 		w.opts.OnPage(t.Job, outcome)
 	}
 	if seq%tallyEvery == 0 {
-		if _, err := w.tally(ctx, t.Job); err != nil { // the next one has more to add
+		if err := known.addUp(ctx, w.Queue, seq, func(*tally) {}); err != nil { // the next one has more to add
 			w.opts.Logger.WarnContext(ctx, "tally", "job", t.Job, "error", err)
 		}
 	}
 	return nil
 }
 
-// mourn writes the dead letter of a page that has failed.
-func (w *worker) mourn(ctx context.Context, t Task, outcome Outcome) error {
-	if outcome.Fault == nil {
-		return nil
-	}
-	w.opts.Logger.WarnContext(ctx, "page failed", "job", t.Job, "document", t.Document, "page", outcome.Page, "error", outcome.Fault)
-	return w.bury(ctx, w.subject("dead", t.Job, fmt.Sprint(t.Document), fmt.Sprint(outcome.Page)), DeadLetter{Job: t.Job, Task: &t, Fault: *outcome.Fault})
-}
-
-// bury writes a dead letter, once.
-func (w *worker) bury(ctx context.Context, subject string, letter DeadLetter) error {
+// bury writes a dead letter. What it is about, in the job, tells one that is there twice.
+func (w *worker) bury(ctx context.Context, job, about string, letter DeadLetter) error {
 	letter.Version, letter.Worker, letter.Time = Version, w.opts.Name, time.Now().UTC()
-	_, _, err := w.enter(ctx, letter, subject)
+	data, err := encode(letter)
+	if err != nil {
+		return err
+	}
+	m := nats.NewMsg(w.subject("dead", job))
+	m.Data = data
+	m.Header.Set(aboutHeader, about)
+	_, err = persist(ctx, func(ctx context.Context) (*js.PubAck, error) { return w.js.PublishMsg(ctx, m) })
 	return err
 }

@@ -113,6 +113,7 @@ type worker struct {
 	stop      func(error)     // ends the worker at once
 	documents *documents
 	known     *knownJobs
+	entering  *together[Entries]
 	tasks     sync.WaitGroup
 	ackWait   time.Duration
 
@@ -148,6 +149,7 @@ func (q *Queue) Work(ctx context.Context, ex textextraction.TextExtractor, opts 
 	if err := w.begin(pulling); err != nil {
 		return wrap(err, "worker")
 	}
+	w.entering = newTogether(mostEntries, func(Entries) int { return 1 }, w.enter)
 	w.documents = newDocuments(w)
 	defer w.documents.close()
 	w.known = newKnownJobs(q, ex, opts.ExtractorID)
@@ -221,16 +223,21 @@ func (w *worker) pull(ctx, pages context.Context) {
 	}
 }
 
-// makeRoom waits for room, and returns for how many tasks there is. It returns 0 when ctx has ended.
+// makeRoom waits for room, and returns for how many tasks there is: with Prefetch for half of that at least, since a request for many tasks costs as much as one for one.
+// It returns 0 when ctx has ended.
 func (w *worker) makeRoom(ctx context.Context) (n int) {
-	select {
-	case <-ctx.Done():
-		return 0
-	case w.room <- struct{}{}:
+	for n < max(1, w.opts.Prefetch/2) {
+		select {
+		case <-ctx.Done():
+			return 0
+		case w.room <- struct{}{}:
+			n++
+		}
 	}
-	for n = 1; ctx.Err() == nil; n++ {
+	for ctx.Err() == nil {
 		select {
 		case w.room <- struct{}{}:
+			n++
 			continue
 		default:
 		}

@@ -296,13 +296,13 @@ func disk(ctx context.Context, url string, pages int, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"omnidocs-work", "omnidocs-ledger", "KV_omnidocs-results"} {
+	for _, name := range []string{"omnidocs-work", "omnidocs-ledger", "omnidocs-results", "omnidocs-index"} {
 		s, err := api.Stream(ctx, name)
 		if err != nil {
 			return err
 		}
 		state := s.CachedInfo().State
-		fmt.Fprintf(out, "%s: %d messages, %d MB, %.0f bytes a page\n", name, state.Msgs, state.Bytes/1e6, float64(state.Bytes)/float64(pages))
+		fmt.Fprintf(out, "%s: %d messages, %d subjects, %d MB, %.0f bytes a page\n", name, state.Msgs, state.NumSubjects, state.Bytes/1e6, float64(state.Bytes)/float64(pages))
 	}
 	return nil
 }
