@@ -18,13 +18,18 @@
 //	  ─ result, under the key of its content ─▶ the store     ─ outcome, under the page's name ─▶ the ledger ─▶ Status, Outcomes, Remote
 //
 // Messages are small: they say where a document is and which of its pages are meant, never what is in it. Each is a JSON object with a version, see [Task], [Job],
-// [Opened], [Outcome], [DeadLetter] and [StoredResult]; unknown fields are errors, and a task that cannot be understood goes to the dead letters.
+// [Entries], [DeadLetter] and [StoredResults]; unknown fields are errors, and a task that cannot be understood goes to the dead letters.
 //
 // # Read once, counted once
 //
-// JetStream delivers a task at least once. Of what a page comes to, everything is written with "create, if there is none": the result under a key of the page's pixels and
-// of who reads it with which options (that of package journal), the outcome under the page's name. So a page that was read twice, since its first
-// worker was slow to say so, has one result and one outcome, and a page that any job has read before is not read again.
+// JetStream delivers a task at least once. A result is kept under a key of the page's pixels and of who reads it with which options (that of package journal), with "create, if there
+// is none"; of the entries that the ledger has of a page, the first is the one that counts. So a page that was read twice, since its first worker was slow to say so, has one result
+// and one outcome, and a page that any job has read before is not read again.
+//
+// # What the server remembers
+//
+// A server keeps its subjects in memory, and its messages on the disk. So no page has a subject of its own: a job's ledger is one subject, results are another, an index says
+// which message has the result of a key, in 65,536 buckets, and outcomes that come at the same time share a message.
 //
 // # What happens when
 //

@@ -71,7 +71,7 @@ func (w *worker) handleOf(ctx context.Context, h *held, t Task) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(known.ended, func() { cancel(ErrCanceled) })()
+	defer context.AfterFunc(known.ended, func() { cancel(ErrCanceled) })() //nolint:contextcheck // the end of the job ends the page
 	if t.Type == TaskDocument {
 		return w.openDocument(ctx, h, t, known, job)
 	}
