@@ -247,6 +247,7 @@ func TestFaults(t *testing.T) {
 
 	mu.Lock()
 	defer mu.Unlock()
+	isOver = true // before the test's context ends, and with it the workers
 	t.Logf("%d pages by %d workers in %v: %d killed, %d deaths with those of page %d; pages were begun %d times",
 		pages, workers, took.Round(10*time.Millisecond), killed, deaths, deadlyPage, reads)
 }
