@@ -1,0 +1,3 @@
+module github.com/omnidocs/omnidocs/internal/tiny/train/weights
+
+go 1.26
