@@ -52,25 +52,48 @@ func (q *Queue) records(ctx context.Context, job string, from uint64, follow boo
 			consumer, err := persist(ctx, func(ctx context.Context) (js.Consumer, error) {
 				return q.ledger.OrderedConsumer(ctx, js.OrderedConsumerConfig{
 					FilterSubjects: []string{q.ledgerSubject(job)}, DeliverPolicy: js.DeliverByStartSequencePolicy, OptStartSeq: max(1, from),
+					InactiveThreshold: readerGone,
 				})
 			})
-			if err == nil && !follow {
-				var info *js.ConsumerInfo
-				if info, err = persist(ctx, consumer.Info); err == nil && info.NumPending == 0 {
-					return
-				}
-			}
 			if err != nil {
 				yield(record{}, err)
 				return
 			}
 			var done bool
-			if from, done = follows(ctx, consumer, from, follow, yield); done {
+			from, done = read(ctx, consumer, from, follow, yield)
+			dismiss(ctx, q.ledger, consumer)
+			if done {
 				return
 			}
 		}
 		yield(record{}, ctx.Err())
 	}
+}
+
+// readerGone is how long the server keeps the consumer of a reader that went away without a word, such as one that was killed: a stream has
+// 100 consumers at the most unless the server's configuration says otherwise.
+const readerGone = 30 * time.Second
+
+// dismiss tells the server that a consumer is needed no more. If that does not reach it, readerGone ends the consumer.
+func dismiss(ctx context.Context, stream js.Stream, consumer js.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)
+}
+
+// read is follows, where there is something to read or to wait for.
+func read(ctx context.Context, consumer js.Consumer, from uint64, follow bool, yield func(record, error) bool) (next uint64, done bool) {
+	if !follow {
+		info, err := persist(ctx, consumer.Info)
+		if err != nil {
+			yield(record{}, err)
+			return from, true
+		}
+		if info.NumPending == 0 {
+			return from, true
+		}
+	}
+	return follows(ctx, consumer, from, follow, yield)
 }
 
 // follows yields what a consumer gets. It returns where to go on with another one, or that there is nothing more to do.
@@ -128,10 +151,11 @@ func (q *Queue) DeadLetters(ctx context.Context, job string) iter.Seq2[DeadLette
 func (q *Queue) letters(ctx context.Context, jobs string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		consumer, err := persist(ctx, func(ctx context.Context) (js.Consumer, error) {
-			return q.dead.OrderedConsumer(ctx, js.OrderedConsumerConfig{FilterSubjects: []string{q.subject("dead", jobs)}})
+			return q.dead.OrderedConsumer(ctx, js.OrderedConsumerConfig{FilterSubjects: []string{q.subject("dead", jobs)}, InactiveThreshold: readerGone})
 		})
 		var info *js.ConsumerInfo
 		if err == nil {
+			defer dismiss(ctx, q.dead, consumer)
 			info, err = persist(ctx, consumer.Info)
 		}
 		if err == nil && info.NumPending == 0 {

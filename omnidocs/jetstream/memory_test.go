@@ -109,3 +109,27 @@ func TestMemory(t *testing.T) {
 		tell(kept, time.Since(begun))
 	}
 }
+
+// TestReadersLeaveNothing asks for a job's state, outcomes and dead letters: no consumer is left of it, of which a stream has a hundred at the most.
+func TestReadersLeaveNothing(t *testing.T) {
+	ctx := guard(t)
+	url := serve(t).URL()
+	q := dial(t, url, jetstream.Config{}) //nolint:contextcheck // it lives as long as the test
+	//nolint:contextcheck // it ends with the test
+	hire(t, q, &fake{do: func(context.Context, int, int) error { return errBad }}, jetstream.WorkerOptions{})
+	_, err := q.Submit(ctx, "job", jetstream.Documents(drawnSource(0, 3)), jetstream.JobOptions{})
+	require.NoError(t, err)
+	_, err = q.Wait(ctx, "job", nil)
+	require.NoError(t, err)
+	for range 3 {
+		_, err := q.Status(ctx, "job")
+		require.NoError(t, err)
+		require.Len(t, outcomes(t, q, "job"), 3)
+		require.Len(t, letters(t, q, "job"), 3)
+	}
+	for _, stream := range []string{"omnidocs-ledger", "omnidocs-dead"} {
+		s, err := streams(t, url).Stream(ctx, stream)
+		require.NoError(t, err)
+		require.Zero(t, s.CachedInfo().State.Consumers, stream)
+	}
+}
