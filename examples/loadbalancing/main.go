@@ -78,17 +78,12 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, pool.Close()) }()
 
 	start, n, failed := time.Now(), 0, 0
-	for res, err := range pool.Batch(ctx, source(ctx, f), textextraction.BatchOptions{}) {
+	for res, err := range pool.Batch(ctx, failing(source(ctx, f), f.fail, failOne), textextraction.BatchOptions{}) {
 		if n++; err != nil {
 			failed++
 			fmt.Fprintf(out, "  %v\n", err)
 		} else {
 			fmt.Fprintf(out, "  Worker %s: %d words\n", res.Worker, res.WordCount)
-		}
-		if n == f.fail {
-			if err := failOne(); err != nil {
-				return err
-			}
 		}
 	}
 	fmt.Fprintf(out, "Processed %d images in parallel in %.1f s, %d failed\n", n, time.Since(start).Seconds(), failed)
@@ -115,6 +110,24 @@ func source(ctx context.Context, f flags) iter.Seq2[image.Image, error] {
 				return
 			}
 			if !yield(p.Image, nil) {
+				return
+			}
+		}
+	}
+}
+
+// failing is pages, with a worker that fails after so many have been handed out; 0 is never. It is done between two pages, so that
+// pages are left for the pool to find out with.
+func failing(pages iter.Seq2[image.Image, error], after int, failOne func() error) iter.Seq2[image.Image, error] {
+	return func(yield func(image.Image, error) bool) {
+		n := 0
+		for img, err := range pages {
+			if n == after && n > 0 {
+				if err := failOne(); err != nil && !yield(nil, err) {
+					return
+				}
+			}
+			if n++; !yield(img, err) {
 				return
 			}
 		}
