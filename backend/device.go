@@ -220,6 +220,9 @@ func (d *Device) Close() error {
 	defer d.closing.Unlock()
 	if !d.backend.IsFinalized() {
 		d.backend.Finalize()
+		if d.kind == KindXLACPU {
+			returnMemory()
+		}
 	}
 	return nil
 }

@@ -37,6 +37,8 @@ func startXLA(spec xlaSpec, at place) (info xlaInfo, err error) {
 
 	if spec.kind == KindXLACUDA {
 		info.notes = prepareCUDA(spec.plugin, at)
+	} else {
+		keepMemory(at.getenv)
 	}
 	name, err := goxlaName(spec)
 	if err != nil {

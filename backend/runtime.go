@@ -27,7 +27,7 @@ func (d *Device) Runtime() qwen.Runtime {
 		r.MatrixElements = 4<<20 - 1 // up to here a product with one row needs no packing of the matrix
 	case KindXLACPU:
 		r.Traits.MulReduce = true
-		r.StripeLimit, r.StripeRows = 512, 512 // larger ones make temporary arrays that are fetched from the system anew each time
+		r.StripeLimit, r.StripeRows = 704, 704 // what larger ones make falls out of the processor's caches
 		r.Traits.SwapRows = 64
 		r.Traits.LeastHalf, r.Traits.LeastInt8 = 4, 2
 		if hasAMX() {
