@@ -41,17 +41,17 @@ class Level:
 
 
 OLD = Kind(old=True, damage=0.4, few=0.12)
-FONTS = Kind(size=(20, 30), few=0.1, damage=0.3)
-MORE = replace(FONTS, size=(17, 30), kinds=("h3", "ol", "italic", "form", "code"), latin=0.15)
-FULL = replace(MORE, size=(16, 28), kinds=ALL, columns=0.2, damage=0.4)
+FONTS = Kind(size=(14, 30), few=0.1, damage=0.3)
+MORE = replace(FONTS, kinds=("h3", "ol", "italic", "form", "code"), latin=0.15)
+FULL = replace(MORE, size=(14, 28), kinds=ALL, columns=0.2, damage=0.4)
 SMALL = replace(FULL, size=(14, 28), columns=0.3, long=1.5)
 LEVELS = [
     Level((128, 320), (64, 64), [(1, OLD)], enough=0.50, until=0.1),
     Level((256, 512), (64, 192), [(1, OLD)], enough=0.78, until=0.2),
     Level((256, 512), (128, 384), [(1, OLD)], enough=0.90, until=0.25),
-    Level((256, 512), (64, 160), [(2, OLD), (8, FONTS)], enough=0.90, until=0.4),
-    Level((320, 512), (128, 288), [(2, OLD), (8, MORE)], enough=0.92, until=0.6),
-    Level((384, 512), (192, 384), [(2, OLD), (8, FULL)], html=0.12, enough=0.94, until=0.8),
+    Level((256, 512), (64, 160), [(2, OLD), (8, FONTS)], enough=0.90, until=0.3),
+    Level((320, 512), (128, 288), [(2, OLD), (8, MORE)], enough=0.92, until=0.5),
+    Level((384, 512), (192, 384), [(2, OLD), (8, FULL)], html=0.12, enough=0.94, until=0.75),
     Level((512, 704), (384, 640), [(1, FULL), (1, SMALL)], html=0.2),
 ]
 FIRST = 3  # the level to begin with when the weights read Go Mono already
