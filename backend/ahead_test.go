@@ -19,19 +19,10 @@ import (
 // groupingEngine is an engine that sends small pages through the vision tower together, as CUDA's does.
 func groupingEngine(t *testing.T, o backend.LoadOptions, compiled *compilations) (*backend.Engine, *devicetest.Backend) {
 	t.Helper()
-	name := os.Getenv("OMNIDOCS_DEVICE")
-	if name == "" {
-		name = "go"
-	}
-	device, err := backend.Open(t.Context(), name)
-	require.NoError(t, err)
-	r := device.Runtime()
-	counted := devicetest.Wrap(r.Backend, r.Round)
-	r.Backend = counted
-	r.ImagesTogether, r.StripeLimit, r.StripeRows, r.Workers, r.ExactShapes = 4, 4096, 4096, 0, false
-	m, err := qwen.Load(t.Context(), r, os.DirFS(goldenModel), qwen.LoadOptions{Compiled: func(p qwen.ProgramStats) { compiled.add(p.Name) }})
-	require.NoError(t, err)
-	return backend.NewEngine(m, device, o), counted
+	load := qwen.LoadOptions{Compiled: func(p qwen.ProgramStats) { compiled.add(p.Name) }}
+	return engineOn(t, o, load, func(_ *backend.Device, r *qwen.Runtime) {
+		r.ImagesTogether, r.StripeLimit, r.StripeRows, r.Workers, r.ExactShapes = 4, 4096, 4096, 0, false
+	})
 }
 
 // groups are the numbers of images that have gone through the vision tower in one call.

@@ -21,6 +21,12 @@ import (
 // where the device can do without.
 func countedEngine(t *testing.T, hostCache bool, o backend.LoadOptions) (*backend.Engine, *devicetest.Backend) {
 	t.Helper()
+	return engineOn(t, o, qwen.LoadOptions{}, func(d *backend.Device, r *qwen.Runtime) { r.HostCache = hostCache || !d.IsXLA() })
+}
+
+// engineOn is an engine on a device that counts what is on it, with a runtime that differs from the device's own.
+func engineOn(t *testing.T, o backend.LoadOptions, load qwen.LoadOptions, change func(*backend.Device, *qwen.Runtime)) (*backend.Engine, *devicetest.Backend) {
+	t.Helper()
 	name := os.Getenv("OMNIDOCS_DEVICE")
 	if name == "" {
 		name = "go"
@@ -30,8 +36,8 @@ func countedEngine(t *testing.T, hostCache bool, o backend.LoadOptions) (*backen
 	r := device.Runtime()
 	counted := devicetest.Wrap(r.Backend, r.Round)
 	r.Backend = counted
-	r.HostCache = hostCache || !device.IsXLA()
-	m, err := qwen.Load(t.Context(), r, os.DirFS(goldenModel), qwen.LoadOptions{})
+	change(device, &r)
+	m, err := qwen.Load(t.Context(), r, os.DirFS(goldenModel), load)
 	require.NoError(t, err)
 	return backend.NewEngine(m, device, o), counted
 }

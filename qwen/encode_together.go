@@ -127,9 +127,7 @@ func (m *Model) imagesGraph(images, each int, padded bool) func(b *program.Build
 	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
 		rows := images * each
-		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
-		cos := b.Input("cos", dtypes.Float32, rows, v.HeadDim()/2)
-		sin := b.Input("sin", dtypes.Float32, rows, v.HeadDim()/2)
+		x, cos, sin := blockInputs(b, v, rows)
 		bias := optional(b, padded, "bias", rows)
 		p := m.declare(b, blockParams(v))
 		q, k, values := m.blockHeads(p, x, cos, sin)

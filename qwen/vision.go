@@ -92,9 +92,7 @@ func (m *Model) patchGraph(rows int) func(b *program.Builder) []*Node {
 func (m *Model) blockGraph(rows int, windowed, padded bool) func(b *program.Builder) []*Node {
 	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
-		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
-		cos := b.Input("cos", dtypes.Float32, rows, v.HeadDim()/2)
-		sin := b.Input("sin", dtypes.Float32, rows, v.HeadDim()/2)
+		x, cos, sin := blockInputs(b, v, rows)
 		bias := optional(b, padded, "bias", rows)
 		p := m.declare(b, blockParams(v))
 		q, k, values := m.blockHeads(p, x, cos, sin)
@@ -104,6 +102,13 @@ func (m *Model) blockGraph(rows int, windowed, padded bool) func(b *program.Buil
 		}
 		return []*Node{m.blockRest(p, x, nn.Attention(m.visionTraits(), q, k, values, false, bias))}
 	}
+}
+
+// blockInputs declares what every block takes: the patches, and the angles of their rotation.
+func blockInputs(b *program.Builder, v VisionSpec, rows int) (x, cos, sin *Node) {
+	return b.Input("x", dtypes.Float32, rows, v.Hidden),
+		b.Input("cos", dtypes.Float32, rows, v.HeadDim()/2),
+		b.Input("sin", dtypes.Float32, rows, v.HeadDim()/2)
 }
 
 // visionTraits are the traits for attention among all patches. Where the patches stand window by window there is padding in the
@@ -127,9 +132,7 @@ func optional(b *program.Builder, needed bool, name string, dims ...int) *Node {
 func (m *Model) headsGraph(rows int) func(b *program.Builder) []*Node {
 	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
-		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
-		cos := b.Input("cos", dtypes.Float32, rows, v.HeadDim()/2)
-		sin := b.Input("sin", dtypes.Float32, rows, v.HeadDim()/2)
+		x, cos, sin := blockInputs(b, v, rows)
 		q, k, values := m.blockHeads(m.declare(b, blockParams(v)), x, cos, sin)
 		return []*Node{q, k, values}
 	}
