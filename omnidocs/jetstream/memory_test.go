@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream"
+	"github.com/omnidocs/omnidocs/omnidocs/journal"
 )
 
 // TestSubjects reads some pages, and four times as many: the server has as many subjects then, which are what it keeps in memory. Every tenth page fails. The index, which has a
@@ -76,16 +77,30 @@ func submitDrawn(t *testing.T, q *jetstream.Queue, job string, first, pages, per
 	require.NoError(t, err)
 }
 
-// TestMemory tells how much memory a server of its own has, with a tenth, half, and all of OMNIDOCS_PAGES kept: at once, and when it has let go of the blocks of its files.
+// TestMemory tells how much memory a server of its own has, with a tenth, half, and all of OMNIDOCS_PAGES kept: at once, and when it has let go of the blocks of its files. Results
+// are on the server, which then has an index of them, or elsewhere, as in a bucket of objects.
 func TestMemory(t *testing.T) {
 	pages, err := strconv.Atoi(os.Getenv("OMNIDOCS_PAGES"))
 	if err != nil {
 		t.Skip("OMNIDOCS_PAGES says how many")
 	}
+	t.Run("results on the server", func(t *testing.T) { testMemory(t, pages, jetstream.Config{}) })
+	t.Run("results elsewhere", func(t *testing.T) { testMemory(t, pages, jetstream.Config{Store: elsewhere{}}) })
+}
+
+// elsewhere stands for a store that is no part of the server.
+type elsewhere struct{}
+
+func (elsewhere) Get(context.Context, journal.Key) ([]byte, bool, error) { return nil, false, nil }
+
+func (elsewhere) Create(context.Context, journal.Key, []byte) (bool, error) { return true, nil }
+
+func testMemory(t *testing.T, pages int, config jetstream.Config) {
+	t.Helper()
 	port := freePort(t)
 	server, heap := serverProcess(t, port, t.TempDir())
 	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
-	q := dial(t, url, jetstream.Config{})
+	q := dial(t, url, config)
 	tell := func(kept int, took time.Duration) {
 		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", server.Process.Pid))
 		_, rss, _ := strings.Cut(string(data), "VmRSS:")
@@ -96,7 +111,7 @@ func TestMemory(t *testing.T) {
 			kept, rss, atOnce>>10, heap()>>10, took.Round(time.Millisecond))
 	}
 	for range 2 {
-		hire(t, dial(t, url, jetstream.Config{}), instant{}, jetstream.WorkerOptions{Parallel: 64, Prefetch: 128})
+		hire(t, dial(t, url, config), instant{}, jetstream.WorkerOptions{Parallel: 64, Prefetch: 128})
 	}
 	kept := 0
 	for i, next := range []int{pages / 10, pages / 2, pages} {
