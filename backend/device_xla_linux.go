@@ -38,7 +38,7 @@ func startXLA(spec xlaSpec, at place) (info xlaInfo, err error) {
 	if spec.kind == KindXLACUDA {
 		info.notes = prepareCUDA(spec.plugin, at)
 	} else {
-		keepMemory(at.getenv)
+		_ = keepMemory(at.getenv) // without it, it is slower
 	}
 	name, err := goxlaName(spec)
 	if err != nil {

@@ -11,7 +11,7 @@ static int omnidocs_keep_memory(void) {
 }
 static void omnidocs_return_memory(void) { malloc_trim(0); }
 #else
-static int omnidocs_keep_memory(void) { return 1; }
+static int omnidocs_keep_memory(void) { return 0; }
 static void omnidocs_return_memory(void) {}
 #endif
 */
@@ -21,18 +21,16 @@ import "strings"
 
 // keepMemory lets the C library keep the memory that XLA on a CPU frees, in one place, for the next call. As it comes, it gives large
 // arrays back to the system, which clears each page of them again for the next call that asks, and keeps the rest in a
-// place for each thread, where the others do not find it. A page of a document takes a fifth longer that way, and a tenth more memory.
+// place for each thread, where the others do not find it. A page of a document takes a fifth longer that way.
 //
-// It holds for the whole process, so a setting of the user's own is left alone.
-func keepMemory(getenv func(string) string) {
+// It holds for the whole process, so a setting of the user's own is left alone; done is false then, and where the C library has no such setting.
+func keepMemory(getenv func(string) string) (done bool) {
 	for _, name := range []string{"MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"} {
 		if getenv(name) != "" {
-			return
+			return false
 		}
 	}
-	if !strings.Contains(getenv("GLIBC_TUNABLES"), "glibc.malloc.") {
-		C.omnidocs_keep_memory()
-	}
+	return !strings.Contains(getenv("GLIBC_TUNABLES"), "glibc.malloc.") && C.omnidocs_keep_memory() != 0
 }
 
 // returnMemory gives the system back what the C library has kept.
