@@ -32,7 +32,7 @@ func ExampleInspect() {
 	}
 	// Output:
 	// qwen3_vl true
-	// vision 1547520
+	// vision 1878272
 	// text 2029760
 	// embedding 50496
 	// head 192

@@ -55,7 +55,7 @@ LEVELS = [
     Level((512, 704), (384, 640), [(1, FULL), (1, SMALL)], html=0.2),
 ]
 FIRST = 3  # the level to begin with when the weights read Go Mono already
-KEEP = 0.15  # of the batches after that are of the level before it, so that nothing is forgotten
+KEEP = 0.25  # of the batches after that are of the level before it, so that nothing is forgotten
 WORK = 3600  # visual tokens and characters in a batch
 NOISE = 0.04  # share of the fed characters replaced
 
