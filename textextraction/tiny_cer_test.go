@@ -10,7 +10,7 @@ import (
 )
 
 // The embedded model reads pages that it has never seen: Go Mono from 24 to 30 px anywhere on pages of up to 512×384, line
-// pitch 1.15 to 1.45, headings, lists and English prose that no training page shows. At most one character in fifty is wrong (0.07 % when this was written).
+// pitch 1.15 to 1.45, headings, lists and English prose that no training page shows. At most one character in fifty is wrong (see internal/tiny/MODEL.md).
 func TestTinyModelErrorRate(t *testing.T) {
 	ex, err := textextraction.NewQwenTextExtractor(t.Context(), textextraction.QwenTextPyTorchConfig{
 		Model: textextraction.TinyModel, Device: "go", MaxNewTokens: 700,
