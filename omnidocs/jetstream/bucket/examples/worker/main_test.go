@@ -15,7 +15,6 @@ import (
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream"
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream/bucket"
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream/embedded"
-	"github.com/omnidocs/omnidocs/textextraction"
 )
 
 // TestRun reads a page with the embedded model, whose result is then in the bucket, and ends when it is told to.
@@ -46,7 +45,7 @@ func TestRun(t *testing.T) {
 	q, err := jetstream.Dial(ctx, server.URL(), jetstream.Config{Store: store})
 	require.NoError(t, err)
 	defer q.Close()
-	_, err = q.Submit(ctx, "job", jetstream.Documents(jetstream.File(page)), jetstream.JobOptions{Format: textextraction.Markdown})
+	_, err = q.Submit(ctx, "job", jetstream.Documents(jetstream.File(page)), jetstream.JobOptions{})
 	require.NoError(t, err)
 	status, err := q.Wait(ctx, "job", nil)
 	require.NoError(t, err)
@@ -56,7 +55,7 @@ func TestRun(t *testing.T) {
 		require.Nil(t, o.Fault)
 		r, err := q.Result(ctx, o)
 		require.NoError(t, err)
-		require.Equal(t, p.Text, r.Content)
+		require.Equal(t, p.Markdown, r.Content)
 	}
 	stop()
 	require.NoError(t, <-ended)
