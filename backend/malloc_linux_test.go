@@ -3,6 +3,7 @@
 package backend
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,4 +18,7 @@ func TestKeepMemory(t *testing.T) {
 	} {
 		require.False(t, keepMemory(func(variable string) string { return set[variable] }), name)
 	}
+	musl, err := filepath.Glob("/lib/ld-musl-*")
+	require.NoError(t, err)
+	require.Equal(t, len(musl) == 0, keepMemory(func(string) string { return "" }), "glibc has such settings, and musl has none")
 }
