@@ -134,7 +134,7 @@ func (r *markdownElements) block(s string, at int) (e Element, end int) {
 				break
 			}
 		}
-		if inside := tableStart.FindStringIndex(line); inside != nil && (inside[0] > 0 || !first) {
+		if inside := tableIn(line); inside != nil && (inside[0] > 0 || !first) {
 			end += inside[0]
 			break
 		}
@@ -155,10 +155,22 @@ var (
 	tableFloat   = regexp.MustCompile(`^[ \t]*\\begin\s*\{(table)\*?\}`)
 )
 
+// tableIn is where a line has the beginning of a table. Few lines have its first character, which is cheaper to look for.
+func tableIn(line string) []int {
+	if !strings.ContainsAny(line, `\<`) {
+		return nil
+	}
+	return tableStart.FindStringIndex(line)
+}
+
 // start tells the kind and the end of a block that begins with the line at index at in other ways than a paragraph does.
 func (r *markdownElements) start(s string, at int) (e Element, end int, ok bool) {
 	next := lineEnd(s, at)
 	line := s[at:next]
+	if c := line[0]; 'a' <= c|0x20 && c|0x20 <= 'z' { // as most lines do
+		end := r.tableEnd(s, at, next)
+		return Element{Kind: KindTable}, end, end > at
+	}
 	if ticks, label := fence(line); ticks > 0 {
 		kind, _ := kindOfLabel(label) // mermaid is a chart
 		if kind != KindChart {
@@ -220,7 +232,7 @@ func (r *markdownElements) itemEnd(s string, next int) int {
 	for next < len(s) {
 		end := lineEnd(s, next)
 		line := s[next:end]
-		if strings.TrimFunc(line, isSpace) == "" || tableStart.MatchString(line) || itemLine.MatchString(line) {
+		if strings.TrimFunc(line, isSpace) == "" || tableIn(line) != nil || itemLine.MatchString(line) {
 			break
 		}
 		kept := r.indents
@@ -251,7 +263,7 @@ func (r *markdownElements) tableEnd(s string, at, next int) int {
 	if m := tableFloat.FindStringSubmatch(line); m != nil {
 		return r.environmentEnd(s, at, "table")
 	}
-	if m := tableStart.FindStringIndex(line); m != nil && strings.TrimFunc(line[:m[0]], isSpace) == "" {
+	if m := tableIn(line); m != nil && strings.TrimFunc(line[:m[0]], isSpace) == "" {
 		switch opening := line[m[0]:m[1]]; {
 		case opening[0] == '\\':
 			name := opening[strings.IndexByte(opening, '{')+1 : len(opening)-1]
