@@ -16,6 +16,10 @@ func load(p *float32, i int) archsimd.Float32x8 {
 	return archsimd.LoadFloat32x8((*[lanes]float32)(unsafe.Add(unsafe.Pointer(p), i*4)))
 }
 
+// Go's scalar float32 instructions are those of SSE, which wait while the upper halves of the vector registers are in use: with four of them in
+// a block of rows these kernels took longer than the plain ones. So none is between a kernel's first vector and ClearAVXUpperBits, and the loops are in
+// functions of their own, in which the compiler has no float32 to keep.
+
 // dotRows is the product of x [n] with each of the rows of w that go into out. They begin stride numbers from each other.
 func dotRows(out, w []float32, stride int, x []float32) {
 	n := len(x)
@@ -24,9 +28,25 @@ func dotRows(out, w []float32, stride int, x []float32) {
 		return
 	}
 	_ = w[:(len(out)-1)*stride+n]
-	px, i := unsafe.SliceData(x), 0
 	whole := n &^ (lanes - 1)
-	for ; i < len(out); i += block {
+	dotVectors(out, w, stride, x[:whole])
+	if whole == n {
+		return
+	}
+	for i := range out {
+		sum := out[i]
+		row := w[i*stride:][:n]
+		for j := whole; j < n; j++ {
+			sum += row[j] * x[j]
+		}
+		out[i] = sum
+	}
+}
+
+// dotVectors is dotRows for an x of whole vectors.
+func dotVectors(out, w []float32, stride int, x []float32) {
+	n, px := len(x), unsafe.SliceData(x)
+	for i := 0; i < len(out); i += block {
 		// A block at the end goes over its last row again, so that every sum is added up in one order.
 		row := func(j int) *float32 { return unsafe.SliceData(w[min(i+j, len(out)-1)*stride:]) }
 		pa, pb, pc, pd := row(0), row(1), row(2), row(3)
@@ -39,21 +59,20 @@ func dotRows(out, w []float32, stride int, x []float32) {
 			c0, c1 = load(pc, j).MulAdd(x0, c0), load(pc, j+lanes).MulAdd(x1, c1)
 			d0, d1 = load(pd, j).MulAdd(x0, d0), load(pd, j+lanes).MulAdd(x1, d1)
 		}
-		if j < whole {
+		if j < n {
 			x0 := load(px, j)
 			a0, b0, c0, d0 = load(pa, j).MulAdd(x0, a0), load(pb, j).MulAdd(x0, b0), load(pc, j).MulAdd(x0, c0), load(pd, j).MulAdd(x0, d0)
 		}
 		ab := a0.Add(a1).AddPairsGrouped(b0.Add(b1))
 		cd := c0.Add(c1).AddPairsGrouped(d0.Add(d1))
 		all := ab.AddPairsGrouped(cd)
-		var sums [block]float32
-		all.GetLo().Add(all.GetHi()).Store(&sums)
-		for k := range min(block, len(out)-i) {
-			sum := sums[k]
-			for j := whole; j < n; j++ {
-				sum += w[(i+k)*stride+j] * x[j]
-			}
-			out[i+k] = sum
+		sums := all.GetLo().Add(all.GetHi())
+		if i+block <= len(out) {
+			sums.Store((*[block]float32)(out[i:]))
+		} else {
+			var last [block]float32
+			sums.Store(&last)
+			copy(out[i:], last[:])
 		}
 	}
 	archsimd.ClearAVXUpperBits()
@@ -86,13 +105,26 @@ func expSum(x []float32, top float32) float32 {
 	if !hasVectors {
 		return plainExpSum(x, top)
 	}
+	whole := len(x) &^ (lanes - 1)
+	var parts [lanes]float32
+	expVectors(x[:whole], &top, &parts)
+	total := plainExpSum(x[whole:], top)
+	for _, p := range parts {
+		total += p
+	}
+	return total
+}
+
+// expVectors is expSum for whole vectors, with a sum for each lane.
+//
+//go:noinline
+func expVectors(x []float32, top *float32, parts *[lanes]float32) {
 	c := archsimd.BroadcastFloat32x8
-	shift, least, log, high, low, one := c(top), c(leastExp), c(log2E), c(-ln2High), c(-ln2Low), c(1)
+	shift, least, log, high, low, one := c(*top), c(leastExp), c(log2E), c(-ln2High), c(-ln2Low), c(1)
 	e7, e6, e5, e4, e3, e2 := c(exp7), c(exp6), c(exp5), c(exp4), c(exp3), c(exp2)
 	bias := archsimd.BroadcastInt32x8(127)
 	var sum archsimd.Float32x8
-	i := 0
-	for ; i+lanes <= len(x); i += lanes {
+	for i := 0; i+lanes <= len(x); i += lanes {
 		v := archsimd.LoadFloat32x8Slice(x[i:]).Sub(shift)
 		real := v.GreaterEqual(least)
 		v = v.Max(least)
@@ -103,12 +135,6 @@ func expSum(x []float32, top float32) float32 {
 		y.StoreSlice(x[i:])
 		sum = sum.Add(y)
 	}
-	var parts [lanes]float32
-	sum.Store(&parts)
+	sum.Store(parts)
 	archsimd.ClearAVXUpperBits()
-	total := plainExpSum(x[i:], top)
-	for _, p := range parts {
-		total += p
-	}
-	return total
 }
