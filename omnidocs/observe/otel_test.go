@@ -211,7 +211,10 @@ func TestObserver(t *testing.T) {
 	observer, err := observe.NewObserver("tiny", o.Options)
 	require.NoError(t, err)
 	x := tinyExtractor(t, observer)
-	for res, err := range x.Batch(t.Context(), textextraction.Images(blank(64), blank(96), blank(128)), textextraction.BatchOptions{Options: short}) {
+	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: "Thank you for your letter", Width: 448, Height: 64})
+	require.NoError(t, err)
+	pages := textextraction.Images(page.Image, page.Image, page.Image)
+	for res, err := range x.Batch(t.Context(), pages, textextraction.BatchOptions{Options: short}) {
 		require.NoError(t, err)
 		require.Equal(t, 5, res.CompletionTokens)
 	}
