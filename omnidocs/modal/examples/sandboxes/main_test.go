@@ -32,7 +32,7 @@ func TestSandboxes(t *testing.T) {
 		require.NoError(t, err)
 		title, _, _ := strings.Cut(r.Content, "\n")
 		n++
-		require.Contains(t, text, fmt.Sprintf("\n[%d] %s: ", n, title))
+		require.Equal(t, 1, strings.Count(text, fmt.Sprintf("\n[%d] %s: ", n, title)), text)
 	}
 	require.Contains(t, text, fmt.Sprintf("%d pages in", pages))
 	require.Contains(t, text, ", 0 failed\n")
