@@ -83,7 +83,9 @@ func TestWritersAreNotStarved(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, during, int64(3), "tokens written beside the admission")
 	cancel()
-	require.ErrorIs(t, <-ended, context.Canceled)
+	if err := <-ended; err != nil { // all may be written by now
+		require.ErrorIs(t, err, context.Canceled)
+	}
 }
 
 // A queue that is canceled ends at once, also behind a page that goes on; nothing is left running.

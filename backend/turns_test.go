@@ -27,15 +27,6 @@ func TestTurnsShares(t *testing.T) {
 	turns.setAdmitting(true)
 	turns.write(4, func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
 	require.GreaterOrEqual(t, turns.credit, 80*time.Millisecond)
-
-	s := scheduler{most: 8}
-	for writing, share := range map[int]int{0: 4, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1, 8: 1} {
-		s.writing = make([]*job, 8)
-		for i := range writing {
-			s.writing[i] = &job{}
-		}
-		require.Equal(t, share, s.share(), "%d pages", writing)
-	}
 }
 
 // Writers wait for the calls of an admission whose turn it is, and not for what it does between them.

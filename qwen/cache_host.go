@@ -134,13 +134,20 @@ func appendBuffers[T any](c *Cache, layer int, k, v compute.Buffer, active []boo
 	if err != nil {
 		return err
 	}
-	return appendRows(c, layer, newKeys, newValues, active)
+	slots := make([]int, len(active))
+	for slot, on := range active {
+		if slots[slot] = slot; !on {
+			slots[slot] = -1
+		}
+	}
+	return appendRows(c, layer, newKeys, newValues, slots)
 }
 
-func appendRows[T any](c *Cache, layer int, newKeys, newValues []T, active []bool) error {
+// appendRows writes a row [kvHeads, headDim] for each of the slots, where it is not negative.
+func appendRows[T any](c *Cache, layer int, newKeys, newValues []T, slots []int) error {
 	t := c.m.Spec.Text
-	for slot, on := range active {
-		if !on {
+	for i, slot := range slots {
+		if slot < 0 {
 			continue
 		}
 		rows, at := c.layers[layer].rows[slot], int(c.length[slot])
@@ -153,11 +160,11 @@ func appendRows[T any](c *Cache, layer int, newKeys, newValues []T, active []boo
 			return err
 		}
 		for head := range t.KVHeads {
-			from := (slot*t.KVHeads + head) * t.HeadDim
+			from := (i*t.KVHeads + head) * t.HeadDim
 			copy(keys[(head*rows.capacity+at)*t.HeadDim:][:t.HeadDim], newKeys[from:])
 			to := values[head*t.HeadDim*rows.capacity+at:]
-			for i, value := range newValues[from : from+t.HeadDim] {
-				to[i*rows.capacity] = value
+			for d, value := range newValues[from : from+t.HeadDim] {
+				to[d*rows.capacity] = value
 			}
 		}
 	}

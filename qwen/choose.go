@@ -68,16 +68,39 @@ type Chosen struct {
 
 // Choose picks the next token of each row on the device, greedily where draw is nil.
 func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ *Chosen, err error) {
-	groups := []string{groupHead}
-	if m.Spec.Text.Tied {
-		groups = append(groups, groupEmbedding)
+	if m.hostHead() && draw.greedy() {
+		c, err := m.hostGreedy(ctx, h)
+		if err != nil {
+			return nil, fmt.Errorf("qwen: choose: %w", err)
+		}
+		return c, nil
 	}
-	var out []compute.Buffer
-	if draw.greedy() {
-		out, err = m.run(ctx, fmt.Sprintf("greedy %d", h.rows), m.greedyGraph(h.rows), []compute.Buffer{h.x}, groups...)
-	} else {
-		out, err = m.sample(ctx, h, draw, groups)
+	var scratch buffers
+	defer func() { err = errors.Join(err, scratch.free()) }()
+	inputs, groups := []compute.Buffer{h.x}, m.headGroups()
+	if m.hostHead() {
+		err := m.hostLogits(ctx, h, func(rows []int, logits []float32) (err error) {
+			spread(logits, rows, m.Spec.Text.VocabSize)
+			inputs[0], err = scratch.keep(m, logits, h.rows, m.Spec.Text.VocabSize)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("qwen: choose: %w", err)
+		}
+		groups = nil
 	}
+	name, build := "greedy", m.greedyGraph(h.rows)
+	if !draw.greedy() {
+		name, build = "sample", m.sampleGraph(h.rows)
+		var drawn buffers
+		err := m.keepDraw(&drawn, draw, h.rows)
+		scratch = append(scratch, drawn...)
+		if err != nil {
+			return nil, fmt.Errorf("qwen: choose: %w", err)
+		}
+		inputs = append(inputs, drawn...) // a program's weights follow its inputs
+	}
+	out, err := m.run(ctx, fmt.Sprintf("%s %d", name, h.rows), build, inputs, groups...)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: choose: %w", err)
 	}
@@ -92,15 +115,12 @@ func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ *Chosen, e
 	return c, nil
 }
 
-func (m *Model) sample(ctx context.Context, h *Hidden, draw *Draw, groups []string) (_ []compute.Buffer, err error) {
-	var scratch buffers
-	defer func() { err = errors.Join(err, scratch.free()) }()
-	if err := m.keepDraw(&scratch, draw, h.rows); err != nil {
-		return nil, err
+// headGroups are the groups of weights that the output layer reads.
+func (m *Model) headGroups() []string {
+	if m.Spec.Text.Tied {
+		return []string{groupHead, groupEmbedding}
 	}
-	inputs := append([]compute.Buffer{h.x}, scratch...)
-	// The declared order of a program's inputs is its own, so the weights follow.
-	return m.run(ctx, fmt.Sprintf("sample %d", h.rows), m.sampleGraph(h.rows), inputs, groups...)
+	return []string{groupHead}
 }
 
 // keepDraw puts a draw on the device, in the order in which the programs take it.
@@ -134,11 +154,7 @@ func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (_ []fl
 		}
 		defer func() { err = errors.Join(err, x.Finalize()) }()
 	}
-	groups := []string{groupHead}
-	if m.Spec.Text.Tied {
-		groups = append(groups, groupEmbedding)
-	}
-	out, err := m.run(ctx, fmt.Sprintf("logits %d", rows), m.logitsGraph(rows), []compute.Buffer{x}, groups...)
+	out, err := m.run(ctx, fmt.Sprintf("logits %d", rows), m.logitsGraph(rows), []compute.Buffer{x}, m.headGroups()...)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: logits: %w", err)
 	}

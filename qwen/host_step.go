@@ -2,10 +2,11 @@ package qwen
 
 import (
 	"context"
-	"fmt"
 	"math"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
 
 	"github.com/omnidocs/omnidocs/internal/hostmath"
 	"github.com/omnidocs/omnidocs/internal/program"
@@ -15,12 +16,12 @@ import (
 // host and device are one, most of a step of a small model is what a program costs beside its numbers, and the products of a large
 // one use one core of all.
 
-// hostStep is what the host needs for a step beside the cache.
+// hostStep is what the host needs for a step beside the cache. It computes the rows of the active slots alone.
 type hostStep struct {
 	m        *Model
 	cache    *Cache
-	active   []bool
-	cos, sin []float32 // [slots, rotaryDim/2]
+	slots    []int     // that are active: n of them
+	cos, sin []float32 // [all slots, rotaryDim/2]
 	room     map[string][]float32
 }
 
@@ -32,45 +33,57 @@ func (s *hostStep) floats(purpose string, n int) []float32 {
 	return s.room[purpose]
 }
 
-// layer runs one layer on x [slots, hidden], in place.
+// layer runs one layer on the active rows of x [all slots, hidden], in place.
 func (s *hostStep) layer(ctx context.Context, i int, x compute.Buffer) (err error) {
 	if err := context.Cause(ctx); err != nil {
 		return err
+	}
+	if len(s.slots) == 0 {
+		return nil
 	}
 	rows, err := hostView[float32](x)
 	if err != nil {
 		return err
 	}
-	p, err := s.m.hostLayer(i)
+	host, err := s.m.onHost()
 	if err != nil {
 		return err
 	}
+	p, hidden := host.layers[i], s.m.Spec.Text.Hidden
 	program.Paced(ctx, func() {
-		if err = s.attention(i, p, rows); err == nil {
-			s.feedForward(p, rows)
+		active := s.floats("active", len(s.slots)*hidden)
+		for j, slot := range s.slots {
+			copy(active[j*hidden:][:hidden], rows[slot*hidden:])
+		}
+		if err = s.attention(i, p, active); err != nil {
+			return
+		}
+		s.feedForward(p, active)
+		for j, slot := range s.slots {
+			copy(rows[slot*hidden:][:hidden], active[j*hidden:])
 		}
 	})
 	return err
 }
 
-// attention adds what the heads read to the residual x. See Model.project for the order in qkv.
+// attention adds what the heads read to the residual x [n, hidden]. See Model.project for the order in qkv.
 func (s *hostStep) attention(layer int, p hostParams, x []float32) error {
-	t, slots := s.m.Spec.Text, s.cache.slots
+	t, n := s.m.Spec.Text, len(s.slots)
 	dim, wide := t.HeadDim, t.Heads
 	if t.OutputGate { // each head's query is followed by its gate
 		wide *= 2
 	}
 	width := (wide + 2*t.KVHeads) * dim
-	h, qkv := s.floats("normed", len(x)), s.floats("qkv", slots*width)
-	queries := s.floats("queries", slots*t.Heads*dim)
-	keys, values := s.floats("keys", slots*t.KVHeads*dim), s.floats("values", slots*t.KVHeads*dim)
+	h, qkv := s.floats("normed", len(x)), s.floats("qkv", n*width)
+	queries := s.floats("queries", n*t.Heads*dim)
+	keys, values := s.floats("keys", n*t.KVHeads*dim), s.floats("values", n*t.KVHeads*dim)
 	hostmath.RMSNorm(h, x, p.vector("input_layernorm.weight"), t.NormEps)
-	p["qkv"].Mul(qkv, h, slots)
+	p["qkv"].Mul(qkv, h, n)
 	bias := p.vector("qkv.bias")
-	for slot := range slots {
-		row := qkv[slot*width:][:width]
+	for i, slot := range s.slots {
+		row := qkv[i*width:][:width]
 		add(row, bias)
-		q, k, v := queries[slot*t.Heads*dim:][:t.Heads*dim], keys[slot*t.KVHeads*dim:][:t.KVHeads*dim], values[slot*t.KVHeads*dim:][:t.KVHeads*dim]
+		q, k, v := queries[i*t.Heads*dim:][:t.Heads*dim], keys[i*t.KVHeads*dim:][:t.KVHeads*dim], values[i*t.KVHeads*dim:][:t.KVHeads*dim]
 		for head := range t.Heads {
 			copy(q[head*dim:][:dim], row[head*wide/t.Heads*dim:])
 		}
@@ -86,70 +99,73 @@ func (s *hostStep) attention(layer int, p hostParams, x []float32) error {
 		hostmath.Rotate(k, dim, cos, sin)
 		scale(q, float32(1/math.Sqrt(float64(dim))))
 	}
-	if err := appendRows(s.cache, layer, keys, values, s.active); err != nil {
-		return err
+	read := s.floats("read", n*t.Heads*dim)
+	var err error
+	if s.m.cacheType() == dtypes.BFloat16 {
+		if err = appendRows(s.cache, layer, bfloat16.FromFloat32s(keys...), bfloat16.FromFloat32s(values...), s.slots); err == nil {
+			err = attendRows[bfloat16.BFloat16](s, layer, read, queries)
+		}
+	} else if err = appendRows(s.cache, layer, keys, values, s.slots); err == nil {
+		err = attendRows[float32](s, layer, read, queries)
 	}
-	read := s.floats("read", slots*t.Heads*dim)
-	if err := s.read(layer, read, queries); err != nil {
+	if err != nil {
 		return err
 	}
 	if t.OutputGate {
 		for i := range read {
-			slot, head, at := i/(t.Heads*dim), i/dim%t.Heads, i%dim
-			read[i] *= hostmath.Sigmoid(qkv[slot*width+(2*head+1)*dim+at])
+			row, head, at := i/(t.Heads*dim), i/dim%t.Heads, i%dim
+			read[i] *= hostmath.Sigmoid(qkv[row*width+(2*head+1)*dim+at])
 		}
 	}
-	p["self_attn.o_proj.weight"].Mul(h, read, slots)
+	p["self_attn.o_proj.weight"].Mul(h, read, n)
 	add(x, h)
 	return nil
 }
 
-// read is the attention of each slot's query [heads, headDim] against the rows of its own sequence; idle slots read zeros.
-func (s *hostStep) read(layer int, out, queries []float32) error {
+// attendRows is the attention of each active slot's queries [n, heads, headDim] against the rows of its own sequence. The heads that share keys
+// and values read them together.
+func attendRows[T float32 | bfloat16.BFloat16](s *hostStep, layer int, out, queries []float32) error {
 	t := s.m.Spec.Text
 	dim, longest, total := t.HeadDim, 0, 0
-	rows := make([][2][]float32, s.cache.slots)
-	for slot, on := range s.active {
-		if !on {
-			continue
-		}
+	rows := make([][2][]T, len(s.slots))
+	for i, slot := range s.slots {
 		for j, b := range s.cache.layers[layer].rows[slot].kept {
 			var err error
-			if rows[slot][j], err = hostView[float32](b); err != nil {
+			if rows[i][j], err = hostView[T](b); err != nil {
 				return err
 			}
 		}
-		longest, total = max(longest, int(s.cache.length[slot])+1), total+int(s.cache.length[slot])+1
+		length := int(s.cache.length[slot]) + 1
+		longest, total = max(longest, length), total+length
 	}
-	tasks := s.cache.slots * t.Heads
-	hostmath.Parallel(tasks, 2*dim*total/s.cache.slots, func(from, to int) {
-		scores := make([]float32, longest)
+	group := t.Heads / t.KVHeads
+	width := group * dim
+	hostmath.Parallel(len(s.slots)*t.KVHeads, 2*width*total/len(s.slots), func(from, to int) {
+		scores := make([]float32, group*longest)
 		for task := from; task < to; task++ {
-			slot, head := task/t.Heads, task%t.Heads
-			y := out[task*dim:][:dim]
-			if !s.active[slot] {
-				clear(y)
-				continue
-			}
-			n := s.cache.layers[layer].rows[slot].capacity * dim
-			kv := head / (t.Heads / t.KVHeads)
-			hostmath.Attend(y, queries[task*dim:][:dim], rows[slot][0][kv*n:][:n], rows[slot][1][kv*n:][:n], scores, int(s.cache.length[slot])+1)
+			i, head := task/t.KVHeads, task%t.KVHeads
+			n := s.cache.layers[layer].rows[s.slots[i]].capacity * dim
+			keys, values := rows[i][0][head*n:][:n], rows[i][1][head*n:][:n]
+			length := int(s.cache.length[s.slots[i]]) + 1
+			hostmath.Attend(out[task*width:][:width], queries[task*width:][:width], keys, values, scores, dim, length)
 		}
 	})
 	return nil
 }
 
-// feedForward adds the feed-forward network to the residual x.
+// feedForward adds the feed-forward network to the residual x [n, hidden].
 func (s *hostStep) feedForward(p hostParams, x []float32) {
-	t, slots := s.m.Spec.Text, s.cache.slots
-	h, both := s.floats("normed", len(x)), s.floats("gate_up", 2*slots*t.Intermediate)
-	inner := s.floats("inner", slots*t.Intermediate)
+	t, n := s.m.Spec.Text, len(s.slots)
+	h, both := s.floats("normed", len(x)), s.floats("gate_up", 2*n*t.Intermediate)
+	inner := s.floats("inner", n*t.Intermediate)
 	hostmath.RMSNorm(h, x, p.vector("post_attention_layernorm.weight"), t.NormEps)
-	p["gate_up"].Mul(both, h, slots)
-	for slot := range slots {
-		hostmath.SwiGLU(inner[slot*t.Intermediate:][:t.Intermediate], both[2*slot*t.Intermediate:][:2*t.Intermediate])
-	}
-	p["down"].Mul(h, inner, slots)
+	p["gate_up"].Mul(both, h, n)
+	hostmath.Parallel(n, 32*t.Intermediate, func(from, to int) { // an exponential function costs as much as some products
+		for row := from; row < to; row++ {
+			hostmath.SwiGLU(inner[row*t.Intermediate:][:t.Intermediate], both[2*row*t.Intermediate:][:2*t.Intermediate])
+		}
+	})
+	p["down"].Mul(h, inner, n)
 	add(x, h)
 }
 
@@ -163,21 +179,4 @@ func scale(x []float32, by float32) {
 	for i := range x {
 		x[i] *= by
 	}
-}
-
-// hostLayer is a layer's parameters as the host sees them.
-func (m *Model) hostLayer(i int) (hostParams, error) {
-	m.hostOnce.Do(func() {
-		t := m.Spec.Text
-		m.hostLayers = make([]hostParams, t.Layers)
-		for j := range m.hostLayers {
-			if kind := t.kindAt(j); m.hostComputes(kind) && m.hostErr == nil {
-				m.hostLayers[j], m.hostErr = m.hostGroup(groupLayer(j), layerParams(t, kind))
-			}
-		}
-	})
-	if m.hostErr != nil {
-		return nil, fmt.Errorf("weights on the host: %w", m.hostErr)
-	}
-	return m.hostLayers[i], nil
 }

@@ -2,7 +2,6 @@ package qwen
 
 import (
 	"fmt"
-	"unsafe"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -24,19 +23,52 @@ func (p hostParams) vector(name string) []float32 {
 	return p[name].Parts[0].Floats
 }
 
-// hostElements is up to how many elements the largest matrix of a layer may have in floats, for the host to be faster than the programs:
-// larger ones take either as long as their reading takes. In int8, which the programs turn into floats first, it always is.
+// hostElements is up to how many elements the largest matrix of a layer may have in floats, for the host to be faster than the programs
+// without vector instructions: larger ones take either as long as their reading takes. In int8, which the programs turn into floats first, it
+// always is.
 const hostElements = 4 << 20
 
 // hostComputes says whether the host runs a layer's steps itself. Experts and recurrent states are left to the programs.
 func (m *Model) hostComputes(kind layerKind) bool {
 	switch {
-	case !m.runtime.HostStep || !m.runtime.HostCache || m.mesh.Size() > 1 || m.cacheType() != dtypes.Float32 || kind.linear || kind.sparse:
+	case !m.runtime.HostStep || !m.runtime.HostCache || m.mesh.Size() > 1 || m.dtype == dtypes.Float16 || kind.linear || kind.sparse:
 		return false
-	case m.dtype == dtypes.Int8:
+	case hostmath.HasVectors() || m.dtype == dtypes.Int8:
 		return true
 	}
-	return m.dtype != dtypes.Float16 && 2*m.Spec.Text.Hidden*m.Spec.Text.Intermediate <= hostElements
+	return 2*m.Spec.Text.Hidden*m.Spec.Text.Intermediate <= hostElements
+}
+
+// hostWeights are the parameters that the host computes with.
+type hostWeights struct {
+	layers []hostParams // of the layers that the host computes
+	head   hostParams
+	table  hostmath.Matrix // the output matrix, [vocab, hidden]
+}
+
+// viewWeights is what the host sees of the weights. Model.onHost calls it once.
+func (m *Model) viewWeights() (w hostWeights, err error) {
+	t := m.Spec.Text
+	w.layers = make([]hostParams, t.Layers)
+	for i := range w.layers {
+		if kind := t.kindAt(i); m.hostComputes(kind) {
+			if w.layers[i], err = m.hostGroup(groupLayer(i), layerParams(t, kind)); err != nil {
+				return hostWeights{}, fmt.Errorf("weights on the host: %w", err)
+			}
+		}
+	}
+	if w.head, err = m.hostGroup(groupHead, m.Spec.headParams()); err != nil {
+		return hostWeights{}, fmt.Errorf("weights on the host: %w", err)
+	}
+	w.table = w.head["lm_head.weight"]
+	if t.Tied {
+		embedding, err := m.hostGroup(groupEmbedding, embeddingParams(t))
+		if err != nil {
+			return hostWeights{}, fmt.Errorf("weights on the host: %w", err)
+		}
+		w.table = embedding["embed_tokens.weight"]
+	}
+	return w, nil
 }
 
 // hostGroup is a group's parameters as the host sees them, in the order of declareAs.
@@ -78,7 +110,7 @@ func hostPart(b compute.Buffer) (hostmath.Part, error) {
 	case []float32:
 		return hostmath.Part{Floats: flat}, nil
 	case []bfloat16.BFloat16:
-		return hostmath.Part{Halves: unsafe.Slice((*uint16)(unsafe.SliceData(flat)), len(flat))}, nil
+		return hostmath.Part{Halves: flat}, nil
 	case []int8:
 		return hostmath.Part{Ints: flat}, nil
 	default:

@@ -39,8 +39,9 @@ type Runtime struct {
 	ExactShapes bool
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
-	// HostStep lets the host run the layers of a step itself, in place of programs, where HostCache is set and the layer is an ordinary
-	// one and small or in int8: for backends that run a graph an operation at a time.
+	// HostStep lets the host run the layers of a step itself, in place of programs, and the output layer, where HostCache is set, the layer is an
+	// ordinary one, and the host has vector instructions, or, without them, the layer is small or in int8: for backends that run a graph an
+	// operation at a time, or read the weights for a few rows more slowly than memory gives them.
 	HostStep bool
 	// HalfCache keeps the keys and values of the cache in bfloat16 where attention is in that type anyhow (Traits.HalfAttention):
 	// half the memory, and, since all of it is read for a token, half the time.
@@ -96,9 +97,8 @@ type Model struct {
 	programs *program.Cache
 	noLoop   atomic.Bool // the backend has turned out to build no loops
 
-	hostOnce   sync.Once
-	hostLayers []hostParams // of the layers that the host computes, see hostLayer
-	hostErr    error
+	onHost     func() (hostWeights, error) // what the host computes with
+	logitsRoom sync.Pool                   // of *[]float32, see hostLogits
 }
 
 // Load reads a checkpoint folder onto a device: config.json, tokenizer, processor, chat template, and the weights, which are
@@ -136,6 +136,7 @@ func (m *Model) load(ctx context.Context, fsys fs.FS, opts LoadOptions) (*Model,
 	if m.weights, err = l.load(ctx, m.Spec.groups(), opts.Progress); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
+	m.onHost = sync.OnceValues(m.viewWeights)
 	m.programs = program.NewCacheOn(m.mesh)
 	m.programs.Observe(opts.Compiled)
 	m.programs.Through(m.runtime.Compile)

@@ -12,6 +12,8 @@ import (
 type Hidden struct {
 	x    compute.Buffer
 	rows int
+	// active are the rows that stand for something, in order, or nil where all do.
+	active []int
 }
 
 // Close frees the state.
@@ -67,7 +69,7 @@ func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (_ *Pro
 	if err = errors.Join(err, p.free()); err != nil {
 		return nil, errors.Join(err, buffers{last}.free())
 	}
-	out.Hidden = &Hidden{last, 1}
+	out.Hidden = &Hidden{x: last, rows: 1}
 	return out, nil
 }
 

@@ -58,7 +58,12 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		return nil, err
 	}
 	x := out[0]
-	host := hostStep{m: m, cache: cache, active: active, cos: turn.cos, sin: turn.sin, room: map[string][]float32{}}
+	host := hostStep{m: m, cache: cache, cos: turn.cos, sin: turn.sin, room: map[string][]float32{}}
+	for slot, on := range active {
+		if on {
+			host.slots = append(host.slots, slot)
+		}
+	}
 	for i := range t.Layers {
 		if m.hostComputes(t.kindAt(i)) {
 			if err := host.layer(ctx, i, x); err != nil {
@@ -78,7 +83,7 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 			cache.next[slot]++
 		}
 	}
-	return &Hidden{x, cache.slots}, nil
+	return &Hidden{x: x, rows: cache.slots, active: host.slots}, nil
 }
 
 // step is a token of each slot on its way through the layers.

@@ -14,14 +14,16 @@ func Softmax(x []float32) {
 	}
 }
 
-// Attend is the attention of one query q [dim] against the first length of the rows of its sequence: keys [capacity, dim], and values
-// on their side, [dim, capacity]. The query is scaled already. It goes into out [dim]; scores is room for length numbers.
-func Attend(out, q, keys, values, scores []float32, length int) {
-	dim := len(q)
-	scores = scores[:length]
-	dotRows(scores, keys, dim, q)
-	Softmax(scores)
-	dotRows(out, values, len(values)/dim, scores)
+// Attend is the attention of some queries q [few, dim] against the first length of the rows of their sequence: keys [capacity, dim], and
+// values on their side, [dim, capacity]. The queries are scaled already. It goes into out [few, dim]; scores is room for few·length
+// numbers.
+func Attend[T number](out, q []float32, keys, values []T, scores []float32, dim, length int) {
+	few := len(q) / dim
+	products(rows[float32]{scores, length}, rows[T]{keys, dim}, length, rows[float32]{q, dim}, few, dim)
+	for i := range few {
+		Softmax(scores[i*length:][:length])
+	}
+	products(rows[float32]{out, dim}, rows[T]{values, len(values) / dim}, dim, rows[float32]{scores, length}, few, length)
 }
 
 // RMSNorm normalizes each row of x, as wide as weight, to a root mean square of one and scales it by weight, into out.
@@ -29,7 +31,7 @@ func RMSNorm(out, x, weight []float32, eps float64) {
 	n := len(weight)
 	for ; len(x) > 0; out, x = out[n:], x[n:] {
 		var sum [1]float32
-		dotRows(sum[:], x, n, x[:n])
+		products(rows[float32]{sum[:], 1}, rows[float32]{x, n}, 1, rows[float32]{x, n}, 1, n)
 		inv := float32(1 / math.Sqrt(float64(sum[0])/float64(n)+eps))
 		for i, w := range weight {
 			out[i] = x[i] * inv * w
@@ -53,10 +55,12 @@ func Rotate(row []float32, dim int, cos, sin []float32) {
 // Sigmoid is 1/(1+e^-x).
 func Sigmoid(x float32) float32 { return 1 / (1 + Exp(-x)) }
 
-// SwiGLU is silu(gate)·value for a row of gates and then as many values, into out.
-func SwiGLU(out, row []float32) {
-	gate, value := row[:len(out)], row[len(out):]
-	for i, g := range gate {
-		out[i] = g * Sigmoid(g) * value[i]
+// Greedy is the first of the largest of a row of logits, and the natural logarithm of what softmax makes of it. It leaves nothing of the logits.
+func Greedy(logits []float32) (token int, logProb float32) {
+	for i, v := range logits {
+		if v > logits[token] {
+			token = i
+		}
 	}
+	return token, -float32(math.Log(float64(expSum(logits, logits[token]))))
 }

@@ -5,8 +5,24 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/stretchr/testify/require"
 )
+
+// eachWay runs a test with each kind of instructions that this processor has, and with none.
+func eachWay(t *testing.T, test func(t *testing.T)) {
+	for _, v := range append([]*instructions{nil}, supported...) {
+		name := "plain"
+		if v != nil {
+			name = v.name
+		}
+		t.Run(name, func(t *testing.T) {
+			defer func(before *instructions) { vectors = before }(vectors)
+			vectors = v
+			test(t)
+		})
+	}
+}
 
 func random(r *rand.Rand, n int) []float32 {
 	x := make([]float32, n)
@@ -27,7 +43,9 @@ func near(t *testing.T, want, got []float32) {
 
 // A product is what three loops make of it, whatever the type of the matrix, its parts and its odd ends; and each row's is what it
 // is alone, bit for bit.
-func TestMul(t *testing.T) {
+func TestMul(t *testing.T) { eachWay(t, testMul) }
+
+func testMul(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, in := range []int{1, 7, 8, 15, 16, 24, 33, 192, 1030} {
 		for _, outs := range [][]int{{1}, {3}, {4}, {64, 5}, {100, 100}} {
@@ -42,7 +60,7 @@ func TestMul(t *testing.T) {
 							p.Floats = floats
 						case "bfloat16":
 							bits := math.Float32bits(floats[i]) >> 16
-							p.Halves = append(p.Halves, uint16(bits))
+							p.Halves = append(p.Halves, bfloat16.BFloat16(bits))
 							floats[i] = math.Float32frombits(bits << 16)
 						case "int8":
 							p.Ints = append(p.Ints, int8(floats[i]*40))
@@ -54,7 +72,7 @@ func TestMul(t *testing.T) {
 					}
 					m.Parts, w = append(m.Parts, p), append(w, floats...)
 				}
-				const rows = 3
+				const rows = 7
 				x, out := random(r, rows*in), m.Out()
 				want, got, alone := make([]float32, rows*out), make([]float32, rows*out), make([]float32, out)
 				for row := range rows {
@@ -79,7 +97,9 @@ func TestMul(t *testing.T) {
 	}
 }
 
-func TestExp(t *testing.T) {
+func TestExp(t *testing.T) { eachWay(t, testExp) }
+
+func testExp(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var x []float32
 	for range 1003 {
@@ -101,34 +121,74 @@ func TestExp(t *testing.T) {
 	}
 }
 
-func TestAttend(t *testing.T) {
+// What is no number is not hidden by a vector's largest and smallest.
+func TestNaN(t *testing.T) { eachWay(t, testNaN) }
+
+func testNaN(t *testing.T) {
+	x := make([]float32, 37)
+	x[20] = float32(math.NaN())
+	require.True(t, math.IsNaN(float64(expSum(x, 0))))
+	require.True(t, math.IsNaN(float64(x[20])))
+	_, logProb := Greedy([]float32{1, float32(math.NaN()), 2})
+	require.True(t, math.IsNaN(float64(logProb)))
+}
+
+func TestGreedy(t *testing.T) { eachWay(t, testGreedy) }
+
+func testGreedy(t *testing.T) {
+	logits := make([]float32, 1001)
+	logits[600], logits[700], logits[3] = 8, 8, 7
+	token, logProb := Greedy(logits)
+	require.Equal(t, 600, token)
+	require.InDelta(t, -math.Log(2+math.Exp(-1)+998*math.Exp(-8)), logProb, 1e-5)
+}
+
+func TestAttend(t *testing.T) { eachWay(t, testAttend) }
+
+func testAttend(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	const dim, capacity = 32, 64
-	for _, length := range []int{1, 2, 9, 64} {
-		q, keys, values := random(r, dim), random(r, dim*capacity), random(r, dim*capacity)
-		weights, total := make([]float64, length), 0.0
-		for i := range weights {
-			for d := range dim {
-				weights[i] += float64(q[d]) * float64(keys[i*dim+d])
-			}
-			weights[i] = math.Exp(weights[i])
-			total += weights[i]
+	const dim, capacity, few = 32, 64, 3
+	for _, length := range []int{1, 2, 9, 17, 64} {
+		q, keys, values := random(r, few*dim), random(r, dim*capacity), random(r, dim*capacity)
+		halfKeys, halfValues := bfloat16.FromFloat32s(keys...), bfloat16.FromFloat32s(values...)
+		for i := range keys {
+			keys[i], values[i] = halfKeys[i].Float32(), halfValues[i].Float32()
 		}
-		want, got := make([]float32, dim), make([]float32, dim)
-		for d := range dim {
-			for i, w := range weights {
-				want[d] += float32(w / total * float64(values[d*capacity+i]))
+		want := make([]float32, few*dim)
+		for row := range few {
+			weights, total := make([]float64, length), 0.0
+			for i := range weights {
+				for d := range dim {
+					weights[i] += float64(q[row*dim+d]) * float64(keys[i*dim+d])
+				}
+				weights[i] = math.Exp(weights[i])
+				total += weights[i]
+			}
+			for d := range dim {
+				for i, w := range weights {
+					want[row*dim+d] += float32(w / total * float64(values[d*capacity+i]))
+				}
 			}
 		}
 		for i := length * dim; i < len(keys); i++ { // what is behind is not read
-			keys[i] = float32(math.NaN())
+			keys[i], halfKeys[i] = float32(math.NaN()), bfloat16.FromFloat32(float32(math.NaN()))
 		}
-		Attend(got, q, keys, values, make([]float32, capacity), length)
+		for i := range values {
+			if i%capacity >= length {
+				values[i], halfValues[i] = float32(math.NaN()), bfloat16.FromFloat32(float32(math.NaN()))
+			}
+		}
+		got := make([]float32, few*dim)
+		Attend(got, q, keys, values, make([]float32, few*capacity), dim, length)
+		near(t, want, got)
+		Attend(got, q, halfKeys, halfValues, make([]float32, few*capacity), dim, length)
 		near(t, want, got)
 	}
 }
 
-func TestRMSNorm(t *testing.T) {
+func TestRMSNorm(t *testing.T) { eachWay(t, testRMSNorm) }
+
+func testRMSNorm(t *testing.T) {
 	out := make([]float32, 4)
 	RMSNorm(out, []float32{3, 4, 0, 2}, []float32{1, 2}, 0.5)
 	near(t, []float32{3 / 3.605551, 8 / 3.605551, 0, 4 / 1.5811388}, out)
@@ -140,10 +200,22 @@ func TestRotate(t *testing.T) {
 	near(t, []float32{-3, 2, 1, 4, 5, -30, 20, 10, 40, 50}, x)
 }
 
-func TestSwiGLU(t *testing.T) {
+func TestSwiGLU(t *testing.T) { eachWay(t, testSwiGLU) }
+
+func testSwiGLU(t *testing.T) {
 	out := make([]float32, 3)
 	SwiGLU(out, []float32{0, 1, -200, 5, 2, 7})
 	near(t, []float32{0, 2 * 0.7310586, 0}, out)
+
+	row, long := make([]float32, 2*203), make([]float32, 203)
+	for i := range long {
+		row[i], row[203+i] = float32(i-100)*0.9, float32(i%5)
+	}
+	SwiGLU(long, row)
+	for i, got := range long {
+		g := float64(row[i])
+		require.InDelta(t, g/(1+math.Exp(-g))*float64(row[203+i]), got, 1e-5*(1+math.Abs(g)), "gate %v", g)
+	}
 }
 
 // Parallel covers each index once.
@@ -167,10 +239,13 @@ func BenchmarkMul(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		out, in int
-	}{{"1024x192", 1024, 192}, {"192x512", 192, 512}, {"6144x2048", 6144, 2048}} {
+	}{{"1024x192", 1024, 192}, {"192x512", 192, 512}, {"6144x2048", 6144, 2048}, {"150000x2048", 150000, 2048}} {
 		m := Matrix{In: c.in, Parts: []Part{{Floats: random(r, c.out*c.in)}}}
 		ints := Matrix{In: c.in, Parts: []Part{{Ints: make([]int8, c.out*c.in), Scale: random(r, c.out)}}}
-		halves := Matrix{In: c.in, Parts: []Part{{Halves: make([]uint16, c.out*c.in)}}}
+		halves := Matrix{In: c.in, Parts: []Part{{Halves: make([]bfloat16.BFloat16, c.out*c.in)}}}
+		for i := range c.out * c.in { // what was never written is not in memory
+			ints.Parts[0].Ints[i], halves.Parts[0].Halves[i] = int8(i), bfloat16.BFloat16(i&0x3fff)
+		}
 		x, out := random(r, c.in), make([]float32, c.out)
 		for kind, m := range map[string]Matrix{"float32": m, "int8": ints, "bfloat16": halves} {
 			b.Run(c.name+"/"+kind, func(b *testing.B) {

@@ -1,14 +1,20 @@
 // Package hostmath holds the loops that the host runs itself where host and device are one: products of a matrix with a few
-// rows, and the attention of a single query. A backend that runs graphs an operation at a time, as GoMLX's pure-Go one does,
-// spends more on passing small arrays between its operations than on the numbers, and multiplies a single row on one core.
+// rows, and the attention of some queries. A backend that runs graphs an operation at a time, as GoMLX's pure-Go one does,
+// spends more on passing small arrays between its operations than on the numbers, and multiplies a single row on one core. XLA's CPU code
+// packs a matrix anew for every product, or reads it at a fraction of what memory gives.
+//
+// On amd64 the loops are in assembly, for AVX-512 and for AVX2 with FMA: it needs no experiment of the compiler and no C. Elsewhere, and as what the
+// tests compare with, they are in plain Go.
 //
 // All sums are float32, each of one row and one column of its own: what a row gives does not depend on the others.
 package hostmath
 
-// Part is a run of rows of a matrix [n, in], as float32, or as the bits of bfloat16, or as int8 with a scale [n] for each row.
+import "github.com/gomlx/compute/dtypes/bfloat16"
+
+// Part is a run of rows of a matrix [n, in], as float32, or bfloat16, or int8 with a scale [n] for each row.
 type Part struct {
 	Floats []float32
-	Halves []uint16
+	Halves []bfloat16.BFloat16
 	Ints   []int8
 	Scale  []float32
 }
@@ -47,35 +53,18 @@ func (m Matrix) Mul(out, x []float32, rows int) {
 }
 
 // mul writes the columns from up to to of the product with a part.
-func (p Part) mul(out, x []float32, in, rows, width, from, to int) {
-	if p.Floats != nil && rows == 1 {
-		dotRows(out[from:to], p.Floats[from*in:], in, x[:in])
-		return
-	}
-	var scratch []float32
-	if p.Floats == nil {
-		scratch = make([]float32, block*in)
-	}
-	for ; from < to; from += block { // some rows of the matrix at a time, which stay in the cache for all rows of x
-		end := min(to, from+block)
-		w := scratch
-		switch {
-		case p.Floats != nil:
-			w = p.Floats[from*in : end*in]
-		case p.Halves != nil:
-			w = w[:(end-from)*in]
-			widenHalves(w, p.Halves[from*in:end*in])
-		default:
-			w = w[:(end-from)*in]
-			widenInts(w, p.Ints[from*in:end*in])
-		}
-		for row := range rows {
-			y := out[row*width+from : row*width+end]
-			dotRows(y, w, in, x[row*in:(row+1)*in])
-			if p.Scale != nil {
-				for i := range y {
-					y[i] *= p.Scale[from+i]
-				}
+func (p Part) mul(out, x []float32, in, few, width, from, to int) {
+	y, rowsOfX := rows[float32]{out[from:], width}, rows[float32]{x, in}
+	switch {
+	case p.Floats != nil:
+		products(y, rows[float32]{p.Floats[from*in:], in}, to-from, rowsOfX, few, in)
+	case p.Halves != nil:
+		products(y, rows[bfloat16.BFloat16]{p.Halves[from*in:], in}, to-from, rowsOfX, few, in)
+	default:
+		products(y, rows[int8]{p.Ints[from*in:], in}, to-from, rowsOfX, few, in)
+		for row := range few {
+			for i, scale := range p.Scale[from:to] {
+				out[row*width+from+i] *= scale
 			}
 		}
 	}

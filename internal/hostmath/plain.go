@@ -1,14 +1,45 @@
 package hostmath
 
-import "math"
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes/bfloat16"
+)
 
 // These are the kernels in plain Go, which every build has.
 
-// plainDotRows is the product of x [n] with each of the rows of w that go into out. They begin stride numbers from each other.
-func plainDotRows(out, w []float32, stride int, x []float32) {
+// plainProducts is products in plain Go.
+func plainProducts[T number](out rows[float32], w rows[T], many int, x rows[float32], few, n int) {
+	floats, ok := any(w).(rows[float32])
+	if ok && few == 1 {
+		dotRows(out.at(0, many), floats, x.at(0, n))
+		return
+	}
+	var scratch []float32
+	if !ok {
+		scratch = make([]float32, block*n)
+	}
+	for i := 0; i < many; i += block { // some rows of the matrix at a time, which stay in the cache for all rows of x
+		end := min(many, i+block)
+		some := rows[float32]{scratch, n}
+		if ok {
+			some = rows[float32]{floats.flat[i*w.stride:], w.stride}
+		} else {
+			for j := i; j < end; j++ {
+				widen(scratch[(j-i)*n:][:n], w.at(j, n))
+			}
+		}
+		for row := range few {
+			dotRows(out.at(row, many)[i:end], some, x.at(row, n))
+		}
+	}
+}
+
+// dotRows is the product of x with as many of the rows w as out has room for.
+func dotRows(out []float32, w rows[float32], x []float32) {
 	n, i := len(x), 0
 	for ; i+block <= len(out); i += block {
-		a, b, c, d := w[i*stride:][:n], w[(i+1)*stride:][:n], w[(i+2)*stride:][:n], w[(i+3)*stride:][:n]
+		a, b, c, d := w.at(i, n), w.at(i+1, n), w.at(i+2, n), w.at(i+3, n)
 		var a0, a1, b0, b1, c0, c1, d0, d1 float32 // two sums a row, so that an addition need not wait for the one before
 		for j := 1; j < n; j += 2 {
 			x0, x1 := x[j-1], x[j]
@@ -27,12 +58,12 @@ func plainDotRows(out, w []float32, stride int, x []float32) {
 		out[i], out[i+1], out[i+2], out[i+3] = a0+a1, b0+b1, c0+c1, d0+d1
 	}
 	for ; i < len(out); i++ {
-		out[i] = plainDot(w[i*stride:][:n], x)
+		out[i] = dot(w.at(i, n), x)
 	}
 }
 
-// plainDot adds in the order of plainDotRows, so that a sum does not depend on its place in a block.
-func plainDot(w, x []float32) float32 {
+// dot adds in the order of dotRows, so that a sum does not depend on its place in a block.
+func dot(w, x []float32) float32 {
 	w = w[:len(x)]
 	var a0, a1 float32
 	for j := 1; j < len(x); j += 2 {
@@ -45,28 +76,32 @@ func plainDot(w, x []float32) float32 {
 	return a0 + a1
 }
 
-func plainWidenHalves(out []float32, in []uint16) {
-	in = in[:len(out)]
+// addProducts adds the product of x with each of the rows w to a number of out. It is for the few numbers that fill no vector.
+func addProducts[T number](out []float32, w rows[T], x []float32) {
+	var scratch [64]float32
 	for i := range out {
-		out[i] = math.Float32frombits(uint32(in[i]) << 16)
+		row := scratch[:len(x)]
+		widen(row, w.at(i, len(x)))
+		out[i] += dot(row, x)
 	}
 }
 
-func plainWidenInts(out []float32, in []int8) {
-	in = in[:len(out)]
-	for i := range out {
-		out[i] = float32(in[i])
+// widen makes float32 of numbers.
+func widen[T number](out []float32, in []T) {
+	switch in := any(in).(type) {
+	case []float32:
+		copy(out, in)
+	case []bfloat16.BFloat16:
+		in = in[:len(out)]
+		for i := range out {
+			out[i] = math.Float32frombits(uint32(in[i]) << 16)
+		}
+	case []int8:
+		in = in[:len(out)]
+		for i := range out {
+			out[i] = float32(in[i])
+		}
 	}
-}
-
-// plainExpSum puts exp(x-top) in the place of each x and returns their sum.
-func plainExpSum(x []float32, top float32) float32 {
-	var sum float32
-	for i := range x {
-		x[i] = Exp(x[i] - top)
-		sum += x[i]
-	}
-	return sum
 }
 
 // Numbers of the exponential function: Cephes's expf (Stephen L. Moshier), whose relative error is below 2e-7 here.

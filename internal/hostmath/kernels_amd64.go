@@ -1,0 +1,96 @@
+package hostmath
+
+import (
+	"math"
+
+	"golang.org/x/sys/cpu"
+)
+
+// native are the instructions that the processor has, best first.
+func native() (all []*instructions) {
+	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL {
+		all = append(all, &instructions{
+			name: "AVX-512", lanes: 16,
+			floats: [3]kernel{oneFloat512, twoFloat512, fourFloat512}, halves: [3]kernel{oneHalf512, twoHalf512, fourHalf512},
+			ints: [3]kernel{oneInt512, twoInt512, fourInt512}, whole: 1, exp: exp512, swiglu: swiglu512,
+		})
+	}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		all = append(all, &instructions{
+			name: "AVX2", lanes: 8,
+			floats: [3]kernel{oneFloat256, twoFloat256}, halves: [3]kernel{oneHalf256, twoHalf256},
+			ints: [3]kernel{oneInt256, twoInt256}, whole: 8, exp: exp256, swiglu: swiglu256,
+		})
+	}
+	return all
+}
+
+// expTable holds the numbers of Exp for kernels_amd64.s, in its order, each for all lanes of a vector.
+//
+//nolint:unused // The assembly reads it.
+var expTable = func() (table [15][16]float32) {
+	// A vector's exponent is never below that of the least normal number.
+	for i, v := range []float32{-87.33, mostExp, log2E, round, ln2High, ln2Low, exp7, exp6, exp5, exp4, exp3, exp2, 1, -1, math.Float32frombits(127)} {
+		for j := range table[i] {
+			table[i][j] = v
+		}
+	}
+	return table
+}()
+
+//go:noescape
+func oneFloat512(a *operands)
+
+//go:noescape
+func twoFloat512(a *operands)
+
+//go:noescape
+func fourFloat512(a *operands)
+
+//go:noescape
+func oneFloat256(a *operands)
+
+//go:noescape
+func twoFloat256(a *operands)
+
+//go:noescape
+func oneHalf512(a *operands)
+
+//go:noescape
+func twoHalf512(a *operands)
+
+//go:noescape
+func fourHalf512(a *operands)
+
+//go:noescape
+func oneHalf256(a *operands)
+
+//go:noescape
+func twoHalf256(a *operands)
+
+//go:noescape
+func oneInt512(a *operands)
+
+//go:noescape
+func twoInt512(a *operands)
+
+//go:noescape
+func fourInt512(a *operands)
+
+//go:noescape
+func oneInt256(a *operands)
+
+//go:noescape
+func twoInt256(a *operands)
+
+//go:noescape
+func exp512(x *float32, n int, top float32) float32
+
+//go:noescape
+func swiglu512(out, gate, value *float32, n int)
+
+//go:noescape
+func exp256(x *float32, n int, top float32) float32
+
+//go:noescape
+func swiglu256(out, gate, value *float32, n int)

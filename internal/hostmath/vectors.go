@@ -1,0 +1,167 @@
+package hostmath
+
+import (
+	"unsafe"
+
+	"github.com/gomlx/compute/dtypes/bfloat16"
+)
+
+// number is what a matrix is made of.
+type number interface {
+	float32 | bfloat16.BFloat16 | int8
+}
+
+// operands are what a kernel multiplies: block rows of a matrix with some rows of x, n numbers each. The sums of the first row of x come
+// first. kernels_amd64.s knows where what is.
+type operands struct {
+	w [block]unsafe.Pointer
+	x [4]*float32
+	n int
+	// ahead is how many bytes behind each of w what begins that is fetched from memory for later, and pace how many of it are for each
+	// vector of a row.
+	ahead, pace int
+	sums        [4][block]float32
+}
+
+type kernel func(*operands)
+
+// instructions are the kernels for a kind of processor. Those for products take one, two, and, where there is such a kernel, four rows
+// of x; and they, as exp and swiglu, take at least one number, and as many as whole divides.
+type instructions struct {
+	name                 string
+	lanes                int // of a vector
+	floats, halves, ints [3]kernel
+	whole                int
+	exp                  func(x *float32, n int, top float32) float32
+	swiglu               func(out, gate, value *float32, n int)
+}
+
+// supported are the instructions of this processor, and vectors those in use, nil where there are none.
+var (
+	supported = native()
+	vectors   = best(supported)
+)
+
+func best(all []*instructions) *instructions {
+	if len(all) == 0 {
+		return nil
+	}
+	return all[0]
+}
+
+// HasVectors says whether the loops of this package use vector instructions, with which they are as fast as memory lets them be.
+func HasVectors() bool { return vectors != nil }
+
+// of are the kernels for a kind of number.
+func of[T number](v *instructions) [3]kernel {
+	var zero T
+	switch any(zero).(type) {
+	case float32:
+		return v.floats
+	case int8:
+		return v.ints
+	default:
+		return v.halves
+	}
+}
+
+// choose is the kernel that takes most of so many rows of x, and how many that is.
+func choose(kernels [3]kernel, left int) (kernel, int) {
+	switch {
+	case left >= 4 && kernels[2] != nil:
+		return kernels[2], 4
+	case left >= 2:
+		return kernels[1], 2
+	}
+	return kernels[0], 1
+}
+
+// rows are numbers that begin stride from each other.
+type rows[T any] struct {
+	flat   []T
+	stride int
+}
+
+func (r rows[T]) at(i, n int) []T { return r.flat[i*r.stride:][:n:n] }
+
+// tileBlocks is how many blocks of rows of w the rows of x go through a few at a time.
+const tileBlocks = 4
+
+// products puts x·wᵀ into out, [few, many], for few rows x of n numbers and many rows w. Each sum is added up in an order of its own.
+func products[T number](out rows[float32], w rows[T], many int, x rows[float32], few, n int) {
+	v := vectors
+	if v == nil || n < v.whole {
+		plainProducts(out, w, many, x, few, n)
+		return
+	}
+	kernels, passes := of[T](v), 0
+	for row := 0; row < few; passes++ {
+		_, taken := choose(kernels, few-row)
+		row += taken
+	}
+	// The rows of x go through a tile of w a few at a time, so that these stay in a core's first cache, and w in its second. Meanwhile the
+	// next tile is fetched, a part of its columns at a time.
+	tile, whole, size := block, n-n%v.whole, int(unsafe.Sizeof(w.flat[0]))
+	if passes > 1 {
+		tile *= tileBlocks
+	}
+	a := operands{n: whole, pace: v.lanes * size / passes}
+	for first := 0; first < many; first += tile {
+		last := min(many, first+tile)
+		for row, pass := 0, 0; row < few; pass++ {
+			kernel, taken := choose(kernels, few-row)
+			a.ahead = size * (tile*w.stride + pass*n/passes)
+			for j := range taken {
+				a.x[j] = unsafe.SliceData(x.at(row+j, n))
+			}
+			for i := first; i < last; i += block {
+				for j := range a.w { // at the end, the last row is taken more than once
+					a.w[j] = unsafe.Pointer(unsafe.SliceData(w.at(min(i+j, many-1), n)))
+				}
+				kernel(&a)
+				for j := range taken {
+					copy(out.at(row+j, many)[i:], a.sums[j][:])
+				}
+			}
+			row += taken
+		}
+	}
+	if whole < n {
+		rest := rows[T]{w.flat[whole:], w.stride}
+		for row := range few {
+			addProducts(out.at(row, many), rest, x.at(row, n)[whole:])
+		}
+	}
+}
+
+// expSum puts exp(x-top) in the place of each x and returns their sum. See [Exp].
+func expSum(x []float32, top float32) float32 {
+	v, whole, sum := vectors, 0, float32(0)
+	if v != nil {
+		whole = len(x) - len(x)%v.whole
+	}
+	if whole > 0 {
+		sum = v.exp(unsafe.SliceData(x), whole, top)
+	}
+	for i := whole; i < len(x); i++ {
+		x[i] = Exp(x[i] - top)
+		sum += x[i]
+	}
+	return sum
+}
+
+// SwiGLU is silu(gate)·value for a row of gates and then as many values, into out.
+func SwiGLU(out, row []float32) {
+	n := len(out)
+	gate, value := row[:n], row[n:2*n]
+	v, whole := vectors, 0
+	if v != nil {
+		whole = n - n%v.whole
+	}
+	if whole > 0 {
+		v.swiglu(unsafe.SliceData(out), unsafe.SliceData(gate), unsafe.SliceData(value), whole)
+	}
+	for i := whole; i < n; i++ {
+		out[i] = gate[i] * Sigmoid(gate[i]) * value[i]
+	}
+}
