@@ -87,7 +87,7 @@
 	KMOVW AX, K1
 
 // SOON fetches some of the rows that come later. No processor guesses that four short runs of memory are followed by four others, and waiting for
-// memory at the beginning of each takes longer than all the rest. Four runs are fetched faster than one.
+// memory at the beginning of each takes longer than all the rest.
 #define SOON \
 	PREFETCHT0 (R8)(R14*1) \
 	PREFETCHT0 (R9)(R14*1) \
