@@ -103,7 +103,7 @@ type Info struct {
 }
 
 // Load opens a device and loads a model onto it. The context is obeyed throughout.
-func Load(ctx context.Context, o LoadOptions) (_ *Engine, err error) {
+func Load(ctx context.Context, o LoadOptions) (engine *Engine, err error) {
 	l, err := startLoading(ctx, o)
 	if err != nil {
 		return nil, err

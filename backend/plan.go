@@ -86,7 +86,7 @@ type Plan struct {
 // a plan can be made for one that is elsewhere ("cuda" with a MemoryLimit of 24 GB). A model on the hub is downloaded.
 //
 // A plan that does not fit is no error: see [Plan.Fits].
-func MakePlan(ctx context.Context, o LoadOptions) (_ *Plan, err error) {
+func MakePlan(ctx context.Context, o LoadOptions) (plan *Plan, err error) {
 	if o.Model == "" {
 		return nil, errors.New("backend: plan: no model is named")
 	}
@@ -128,7 +128,7 @@ func MakePlan(ctx context.Context, o LoadOptions) (_ *Plan, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend: plan %s: %w", o.Model, err)
 	}
-	plan, err := newPlan(ctx, o, device, planner, dtypeName(dtype))
+	plan, err = newPlan(ctx, o, device, planner, dtypeName(dtype))
 	if err != nil {
 		return nil, fmt.Errorf("backend: plan %s: %w", o.Model, err)
 	}

@@ -11,7 +11,7 @@ import (
 // This file makes sequences of nothing, so that what pages will need is compiled before they come, and costs no pass through the towers.
 
 // Blank is a prompt of so many tokens whose layers have kept zeros. It has no Hidden.
-func (m *Model) Blank(tokens int) (_ *Prompted, err error) {
+func (m *Model) Blank(tokens int) (prompted *Prompted, err error) {
 	t := m.local.Text
 	rows, _ := m.promptRows(tokens)
 	p := &Prompted{length: tokens, next: int32(tokens), rows: rows}

@@ -100,7 +100,7 @@ func (k *Mark) Close() error {
 }
 
 // Mark takes down where a slot's sequence is, for [Cache.Rewind]. The caller closes it.
-func (c *Cache) Mark(ctx context.Context, slot int) (_ *Mark, err error) {
+func (c *Cache) Mark(ctx context.Context, slot int) (mark *Mark, err error) {
 	if slot < 0 || slot >= c.slots {
 		return nil, fmt.Errorf("qwen: mark: slot %d of %d", slot, c.slots)
 	}

@@ -67,7 +67,7 @@ type Chosen struct {
 }
 
 // Choose picks the next token of each row on the device, greedily where draw is nil.
-func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (_ *Chosen, err error) {
+func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (chosen *Chosen, err error) {
 	if m.hostHead() && draw.greedy() {
 		c, err := m.hostGreedy(ctx, h)
 		if err != nil {
@@ -140,7 +140,7 @@ func (m *Model) keepDraw(scratch *buffers, draw *Draw, rows int) error {
 
 // Logits returns the logits of all tokens of a prompt, [tokens, vocab] row by row. It is for checks against a reference:
 // reading a page needs those of the last token alone, and not on the host.
-func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (_ []float32, err error) {
+func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (logits []float32, err error) {
 	drop := func(_ int, left []compute.Buffer, _ int) error { return buffers(left).free() }
 	p, err := m.prompt(ctx, l, visual, drop)
 	if err != nil {
@@ -158,7 +158,7 @@ func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (_ []fl
 	if err != nil {
 		return nil, fmt.Errorf("qwen: logits: %w", err)
 	}
-	logits := make([]float32, rows*m.Spec.Text.VocabSize)
+	logits = make([]float32, rows*m.Spec.Text.VocabSize)
 	if err := errors.Join(out[0].ToFlatData(logits), out[0].Finalize()); err != nil {
 		return nil, fmt.Errorf("qwen: logits: %w", err)
 	}

@@ -76,7 +76,7 @@ type encoding struct {
 
 // Encode runs the vision tower on an image's patches. The context is checked before each call to the device, of which the
 // longest is a block over one stripe.
-func (m *Model) Encode(ctx context.Context, p *Patches) (_ *Visual, err error) {
+func (m *Model) Encode(ctx context.Context, p *Patches) (visual *Visual, err error) {
 	if err := m.checkPatches(p); err != nil {
 		return nil, err
 	}

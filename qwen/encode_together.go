@@ -42,7 +42,7 @@ func (m *Model) Together(p *Patches) (most, rows int) {
 
 // EncodeTogether is Encode for several images at once that [Model.Together] finds of one size. Their number is compiled for: callers
 // keep to few, such as powers of two.
-func (m *Model) EncodeTogether(ctx context.Context, pages []*Patches) (_ []*Visual, err error) {
+func (m *Model) EncodeTogether(ctx context.Context, pages []*Patches) (visual []*Visual, err error) {
 	if len(pages) == 1 {
 		v, err := m.Encode(ctx, pages[0])
 		return []*Visual{v}, err

@@ -48,7 +48,7 @@ func (p *Prompted) Close() error {
 
 // Prompt runs a prompt through the text tower, with the visual tokens of its images. The context is checked before each half of
 // a layer.
-func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (_ *Prompted, err error) {
+func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (prompted *Prompted, err error) {
 	out := &Prompted{length: len(l.IDs), next: l.Next}
 	defer func() {
 		if err != nil {
@@ -75,7 +75,7 @@ func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (_ *Pro
 
 // Prefill runs a prompt through the text tower and leaves its keys and values in a slot of the cache, whose own length
 // becomes the prompt's. It returns the state of the last token.
-func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache *Cache, slot int) (_ *Hidden, err error) {
+func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache *Cache, slot int) (hidden *Hidden, err error) {
 	if len(l.IDs) > cache.limit {
 		return nil, fmt.Errorf("qwen: prefill: %w", cache.tooLong(slot, len(l.IDs)))
 	}

@@ -130,7 +130,7 @@ type Compiler struct {
 
 // New loads the plugin and makes a compiler. XLA reads its flags once a process, so it is to be the first use of that plugin. What
 // XLA writes of its work goes through files in a folder of the system's temporary files, which Close removes.
-func New(t Target) (_ *Compiler, err error) {
+func New(t Target) (compiler *Compiler, err error) {
 	if err := t.check(); err != nil {
 		return nil, fmt.Errorf("aot: %w", err)
 	}
@@ -177,7 +177,7 @@ func (c *Compiler) Close() error {
 const compileOptions = "\x1a\x0f\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x20\x01\x28\x01\x20\x01"
 
 // Compile compiles a StableHLO text and tells what became of it.
-func (c *Compiler) Compile(text []byte) (_ *Program, err error) {
+func (c *Compiler) Compile(text []byte) (program *Program, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	code, options := C.CString(string(text)), C.CString(compileOptions)

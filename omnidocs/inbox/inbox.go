@@ -69,7 +69,7 @@ type Inbox struct {
 }
 
 // Open opens the inbox in a folder. The folders that are not there are made. The extractor stays the caller's.
-func Open(dir string, ex textextraction.TextExtractor, opts Options) (_ *Inbox, err error) {
+func Open(dir string, ex textextraction.TextExtractor, opts Options) (inbox *Inbox, err error) {
 	if opts.Journal != nil {
 		return nil, fmt.Errorf("%w: Journal must be nil: an inbox has its own", jobs.ErrOptions)
 	}

@@ -22,7 +22,7 @@ type Fleet struct {
 //
 // The sandboxes run until [Fleet.Close], until ctx ends, or until their Lifetime or IdleTimeout is over: Modal sees to the last two even
 // if this process is killed. [Client.Reap] ends sooner what such a process has left.
-func (c *Client) Start(ctx context.Context, n int, cfg Config) (_ *Fleet, err error) {
+func (c *Client) Start(ctx context.Context, n int, cfg Config) (started *Fleet, err error) {
 	p, err := cfg.checked(n, nil)
 	if err != nil {
 		return nil, err

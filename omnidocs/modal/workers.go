@@ -51,7 +51,7 @@ type Workers struct {
 //
 // The sandboxes run until their programs end, until [Workers.Close], until ctx ends, or until their Lifetime is over: Modal sees to the
 // last even if this process is killed, and [Client.Reap] finds them as it finds fleets.
-func (c *Client) StartWorkers(ctx context.Context, n int, cfg Config, o WorkersOptions) (_ *Workers, err error) {
+func (c *Client) StartWorkers(ctx context.Context, n int, cfg Config, o WorkersOptions) (workers *Workers, err error) {
 	f := cfg.serving()
 	f.check(o.Replace >= 0, "Replace", o.Replace, "is negative")
 	if o.Drain == 0 {

@@ -73,7 +73,7 @@ type secret struct {
 }
 
 // New starts a server. It listens on the loopback interface alone.
-func New(o Options) (_ *Server, err error) {
+func New(o Options) (server *Server, err error) {
 	s := &Server{
 		dir: o.Dir, failures: map[string][]error{}, secrets: map[string]secret{}, apps: map[string]bool{}, images: map[string]string{},
 		tags: map[string]string{}, sandboxes: map[string]*sandbox{}, execs: map[string]*execution{}, functions: map[string]Function{},
