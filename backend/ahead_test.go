@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,9 +115,6 @@ func TestSmallPagesTogether(t *testing.T) {
 		closeEngine(t, e, counted)
 	})
 	t.Run("no memory on the device", func(t *testing.T) {
-		if os.Getenv("OMNIDOCS_DEVICE") != "" {
-			t.Skip("each engine compiles its programs anew")
-		}
 		for at, failed := 1, true; failed; at += 1 + at/4 {
 			var compiled compilations
 			e, counted := groupingEngine(t, backend.LoadOptions{MaxBatch: 3, MemoryLimit: -1}, &compiled)

@@ -218,7 +218,7 @@ func (s *scheduler) loop() {
 			default:
 				ready = s.admitNext(ready)
 			}
-			s.turns.write(admissionShare, func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
+			s.turns.write(func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
 		}
 	}
 }
@@ -233,11 +233,6 @@ func (s *scheduler) count() int {
 	}
 	return n
 }
-
-// admissionShare is how many times a step's time an admission gets before the next step: while another page is admitted, those that are there are
-// written at a fifth of their speed. A step of few pages takes about as long as one of many, so what is given to fill the slots comes back: 16
-// pages of examples/throughput took 5 to 6 % less time than with a share of once to four times, by how many slots are free.
-const admissionShare = 4
 
 // release frees the cache when nothing is being written.
 func (s *scheduler) release() {

@@ -14,9 +14,9 @@ func TestTurnsCountCalls(t *testing.T) {
 	turns := newTurns()
 	turns.setWriting(true)
 	turns.setAdmitting(true)
-	turns.write(1, func(program.Pacer) { time.Sleep(20 * time.Millisecond) })
+	turns.write(func(program.Pacer) { time.Sleep(20 * time.Millisecond) })
 	require.LessOrEqual(t, turns.credit, time.Duration(1))
-	turns.write(1, func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
+	turns.write(func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
 	require.GreaterOrEqual(t, turns.credit, 20*time.Millisecond)
 }
 
@@ -25,7 +25,7 @@ func TestTurnsShares(t *testing.T) {
 	turns := newTurns()
 	turns.setWriting(true)
 	turns.setAdmitting(true)
-	turns.write(4, func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
+	turns.write(func(calls program.Pacer) { calls.Pace(func() { time.Sleep(20 * time.Millisecond) }) })
 	require.GreaterOrEqual(t, turns.credit, 80*time.Millisecond)
 }
 
@@ -46,12 +46,12 @@ func TestTurnsOfAnAdmissionThatCompiles(t *testing.T) {
 		})
 	}()
 	<-calling
-	turns.write(1, func(program.Pacer) { order = append(order, "step") })
+	turns.write(func(program.Pacer) { order = append(order, "step") })
 	<-called
 	require.Equal(t, []string{"call", "step"}, order)
 
 	turns.credit = time.Hour // and no call is there: this would wait for ever
-	turns.write(1, func(program.Pacer) { order = append(order, "step") })
+	turns.write(func(program.Pacer) { order = append(order, "step") })
 	require.Len(t, order, 3)
 }
 
@@ -62,7 +62,7 @@ func TestTurnsOfTheWriters(t *testing.T) {
 	turns.setAdmitting(true)
 	var order []string
 	called := make(chan struct{})
-	turns.write(1, func(program.Pacer) {
+	turns.write(func(program.Pacer) {
 		go func() {
 			turns.Pace(func() { order = append(order, "call") })
 			close(called)
