@@ -66,7 +66,8 @@ type Chosen struct {
 	LogProbs []float32
 }
 
-// Choose picks the next token of each row on the device, greedily where draw is nil.
+// Choose picks the next token of each row, greedily where draw is nil: on the device, or on the host where that runs the step. Rows of slots that
+// were not active in the step get any token.
 func (m *Model) Choose(ctx context.Context, h *Hidden, draw *Draw) (chosen *Chosen, err error) {
 	if m.hostHead() && draw.greedy() {
 		c, err := m.hostGreedy(ctx, h)
