@@ -47,8 +47,8 @@ func TestMul(t *testing.T) { eachWay(t, testMul) }
 
 func testMul(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, in := range []int{1, 7, 8, 15, 16, 24, 33, 192, 1030} {
-		for _, outs := range [][]int{{1}, {3}, {4}, {64, 5}, {100, 100}} {
+	for _, in := range []int{1, 7, 8, 15, 16, 24, 33, 64, 192, 1030} {
+		for _, outs := range [][]int{{1}, {3}, {4}, {64, 5}, {100, 107}} {
 			for _, kind := range []string{"float32", "bfloat16", "int8"} {
 				m, w := Matrix{In: in}, []float32{}
 				for _, n := range outs {
@@ -72,21 +72,26 @@ func testMul(t *testing.T) {
 					}
 					m.Parts, w = append(m.Parts, p), append(w, floats...)
 				}
-				const rows = 7
+				const rows = 11
 				x, out := random(r, rows*in), m.Out()
-				want, got, alone := make([]float32, rows*out), make([]float32, rows*out), make([]float32, out)
-				for row := range rows {
-					for i := range out {
-						var sum float64
-						for j := range in {
-							sum += float64(x[row*in+j]) * float64(w[i*in+j])
-						}
-						want[row*out+i] = float32(sum)
-					}
-				}
+				got, alone := make([]float32, rows*out), make([]float32, out)
 				m.Mul(got, x, rows)
-				for i := range want {
-					require.InEpsilon(t, 1+math.Abs(float64(want[i])), 1+math.Abs(float64(want[i]))+math.Abs(float64(got[i]-want[i])), 1e-3)
+				for row := range rows {
+					x := x[row*in:][:in]
+					for i := range out {
+						var sum, size, weight, peak float64
+						for j, v := range w[i*in:][:in] {
+							sum += float64(x[j]) * float64(v)
+							size += math.Abs(float64(x[j]) * float64(v))
+							weight, peak = weight+math.Abs(float64(v)), max(peak, math.Abs(float64(x[j])))
+						}
+						// Tiles see the first 16 digits of a number beside bfloat16; bytes see half of 1/65,278 of the largest of a row, at worst.
+						allowed := 3e-5 * size
+						if kind == "int8" {
+							allowed += peak * weight / mostSplit / 2
+						}
+						require.InDelta(t, sum, got[row*out+i], allowed, "%s %v·%d, row %d, column %d", kind, outs, in, row, i)
+					}
 				}
 				for row := range rows {
 					m.Mul(alone, x[row*in:(row+1)*in], 1)
@@ -94,6 +99,30 @@ func testMul(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Products of the largest bytes, as many as are multiplied so, do not overflow.
+func TestMulLargest(t *testing.T) { eachWay(t, testMulLargest) }
+
+func testMulLargest(t *testing.T) {
+	for _, in := range []int{mostBytes, mostBytes &^ (tileBytes - 1), mostBytes + 1} {
+		m := Matrix{In: in, Parts: []Part{{Ints: make([]int8, tileRows*in), Scale: []float32{0: 1, tileRows - 1: 1}}}}
+		x, out := make([]float32, in), make([]float32, tileRows)
+		for i := range x {
+			// The lower bytes of the second half are -128.
+			m.Parts[0].Ints[i], m.Parts[0].Ints[(tileRows-1)*in+i], x[i] = -128, 127, mostSplit
+			if i > in/2 {
+				x[i] -= 255
+			}
+		}
+		sum := 0.0
+		for _, v := range x {
+			sum += float64(v)
+		}
+		m.Mul(out, x, 1)
+		require.InEpsilon(t, -128*sum, out[0], 1e-4)
+		require.InEpsilon(t, 127*sum, out[tileRows-1], 1e-4)
 	}
 }
 
@@ -129,6 +158,18 @@ func testNaN(t *testing.T) {
 	x[20] = float32(math.NaN())
 	require.True(t, math.IsNaN(float64(expSum(x, 0))))
 	require.True(t, math.IsNaN(float64(x[20])))
+	for _, odd := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+		w := make([]float32, 16*64)
+		m := Matrix{In: 64, Parts: []Part{{Ints: make([]int8, len(w)), Scale: make([]float32, 16)}}}
+		for _, m := range []Matrix{m, {In: 64, Parts: []Part{{Halves: bfloat16.FromFloat32s(w...)}}}, {In: 64, Parts: []Part{{Floats: w}}}} {
+			row, out := make([]float32, 64), make([]float32, 16)
+			row[7] = odd
+			m.Mul(out, row, 1)
+			for i := range out {
+				require.True(t, math.IsNaN(float64(out[i])))
+			}
+		}
+	}
 	_, logProb := Greedy([]float32{1, float32(math.NaN()), 2})
 	require.True(t, math.IsNaN(float64(logProb)))
 }
@@ -244,7 +285,7 @@ func BenchmarkMul(b *testing.B) {
 		ints := Matrix{In: c.in, Parts: []Part{{Ints: make([]int8, c.out*c.in), Scale: random(r, c.out)}}}
 		halves := Matrix{In: c.in, Parts: []Part{{Halves: make([]bfloat16.BFloat16, c.out*c.in)}}}
 		for i := range c.out * c.in { // what was never written is not in memory
-			ints.Parts[0].Ints[i], halves.Parts[0].Halves[i] = int8(i), bfloat16.BFloat16(i&0x3fff)
+			ints.Parts[0].Ints[i], halves.Parts[0].Halves[i] = int8(i), bfloat16.BFloat16(0x3f80|i&0x7f)
 		}
 		x, out := random(r, c.in), make([]float32, c.out)
 		for kind, m := range map[string]Matrix{"float32": m, "int8": ints, "bfloat16": halves} {

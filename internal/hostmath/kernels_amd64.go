@@ -2,7 +2,10 @@ package hostmath
 
 import (
 	"math"
+	"slices"
+	"unsafe"
 
+	"github.com/gomlx/compute/dtypes/bfloat16"
 	"golang.org/x/sys/cpu"
 )
 
@@ -14,6 +17,16 @@ func native() (all []*instructions) {
 			floats: [3]kernel{oneFloat512, twoFloat512, fourFloat512}, halves: [3]kernel{oneHalf512, twoHalf512, fourHalf512},
 			ints: [3]kernel{oneInt512, twoInt512, fourInt512}, whole: 1, exp: exp512, swiglu: swiglu512,
 		})
+		if cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VNNI {
+			vnni := *all[0]
+			vnni.name, vnni.bytes, vnni.peak, vnni.split = "AVX-512 VNNI", [3]kernel{oneBytes512, twoBytes512}, peak512, split512
+			all = slices.Insert(all, 0, &vnni)
+			if hasTiles() {
+				amx := vnni
+				amx.name, amx.tileInts, amx.tileHalves, amx.halve = "AMX", tileInts, tileHalves, halve512
+				all = slices.Insert(all, 0, &amx)
+			}
+		}
 	}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
 		all = append(all, &instructions{
@@ -82,6 +95,27 @@ func oneInt256(a *operands)
 
 //go:noescape
 func twoInt256(a *operands)
+
+//go:noescape
+func oneBytes512(a *operands)
+
+//go:noescape
+func twoBytes512(a *operands)
+
+//go:noescape
+func peak512(x *float32, n int) float32
+
+//go:noescape
+func split512(upper, lower *int8, x *float32, n int, by float32) (uppers, lowers int32)
+
+//go:noescape
+func tileInts(w unsafe.Pointer, stride int, x unsafe.Pointer, parts, blocks int, sums unsafe.Pointer, ahead int)
+
+//go:noescape
+func tileHalves(w unsafe.Pointer, stride int, x unsafe.Pointer, parts, blocks int, sums unsafe.Pointer, ahead int)
+
+//go:noescape
+func halve512(upper, lower *bfloat16.BFloat16, x *float32, n int)
 
 //go:noescape
 func exp512(x *float32, n int, top float32) float32

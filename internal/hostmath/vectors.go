@@ -12,15 +12,17 @@ type number interface {
 }
 
 // operands are what a kernel multiplies: block rows of a matrix with some rows of x, n numbers each. The sums of the first row of x come
-// first. kernels_amd64.s knows where what is.
+// first. kernels_amd64.h knows where what is.
 type operands struct {
 	w [block]unsafe.Pointer
-	x [4]*float32
+	x [4]unsafe.Pointer
 	n int
 	// ahead is how many bytes behind each of w what begins that is fetched from memory for later, and pace how many of it are for each
 	// vector of a row.
 	ahead, pace int
 	sums        [4][block]float32
+	// start is what the sums of each row of bytes begin with.
+	start [4]int32
 }
 
 type kernel func(*operands)
@@ -32,6 +34,14 @@ type instructions struct {
 	lanes                int // of a vector
 	floats, halves, ints [3]kernel
 	whole                int
+	// bytes take rows of x that [splitRows] made of floats, where there is an instruction that multiplies int8 with int8; peak and split are
+	// its parts.
+	bytes [3]kernel
+	peak  func(x *float32, n int) float32
+	split func(upper, lower *int8, x *float32, n int, by float32) (uppers, lowers int32)
+	// tileInts and tileHalves multiply with tiles, where there are such; halve makes two halves of a float.
+	tileInts, tileHalves tileKernel
+	halve                func(upper, lower *bfloat16.BFloat16, x *float32, n int)
 	exp                  func(x *float32, n int, top float32) float32
 	swiglu               func(out, gate, value *float32, n int)
 }
@@ -84,9 +94,6 @@ type rows[T any] struct {
 
 func (r rows[T]) at(i, n int) []T { return r.flat[i*r.stride:][:n:n] }
 
-// tileBlocks is how many blocks of rows of w the rows of x go through a few at a time.
-const tileBlocks = 4
-
 // products puts x·wᵀ into out, [few, many], for few rows x of n numbers and many rows w. Each sum is added up in an order of its own.
 func products[T number](out rows[float32], w rows[T], many int, x rows[float32], few, n int) {
 	v := vectors
@@ -94,25 +101,43 @@ func products[T number](out rows[float32], w rows[T], many int, x rows[float32],
 		plainProducts(out, w, many, x, few, n)
 		return
 	}
-	kernels, passes := of[T](v), 0
+	whole := n - n%v.whole
+	tiled(out, w, many, few, whole, v.lanes, of[T](v), func(a *operands, j, row int) {
+		a.x[j] = unsafe.Pointer(unsafe.SliceData(x.at(row, n)))
+	})
+	if whole < n {
+		rest := rows[T]{w.flat[whole:], w.stride}
+		for row := range few {
+			addProducts(out.at(row, many), rest, x.at(row, n)[whole:])
+		}
+	}
+}
+
+// tileBlocks is how many blocks of rows of w the rows of x go through a few at a time.
+const tileBlocks = 4
+
+// tiled runs kernels for few rows of x and many rows w, of which n numbers count, and which they take so many lanes of at a time. Give
+// makes a row of x the j-th that a kernel multiplies.
+func tiled[T number](out rows[float32], w rows[T], many, few, n, lanes int, kernels [3]kernel, give func(a *operands, j, row int)) {
+	passes := 0
 	for row := 0; row < few; passes++ {
 		_, taken := choose(kernels, few-row)
 		row += taken
 	}
 	// The rows of x go through a tile of w a few at a time, so that these stay in a core's first cache, and w in its second. Meanwhile the
 	// next tile is fetched, a part of its columns at a time.
-	tile, whole, size := block, n-n%v.whole, int(unsafe.Sizeof(w.flat[0]))
+	tile, size := block, int(unsafe.Sizeof(w.flat[0]))
 	if passes > 1 {
 		tile *= tileBlocks
 	}
-	a := operands{n: whole, pace: v.lanes * size / passes}
+	a := operands{n: n, pace: lanes * size / passes}
 	for first := 0; first < many; first += tile {
 		last := min(many, first+tile)
 		for row, pass := 0, 0; row < few; pass++ {
 			kernel, taken := choose(kernels, few-row)
 			a.ahead = size * (tile*w.stride + pass*n/passes)
 			for j := range taken {
-				a.x[j] = unsafe.SliceData(x.at(row+j, n))
+				give(&a, j, row+j)
 			}
 			for i := first; i < last; i += block {
 				for j := range a.w { // at the end, the last row is taken more than once
@@ -124,12 +149,6 @@ func products[T number](out rows[float32], w rows[T], many int, x rows[float32],
 				}
 			}
 			row += taken
-		}
-	}
-	if whole < n {
-		rest := rows[T]{w.flat[whole:], w.stride}
-		for row := range few {
-			addProducts(out.at(row, many), rest, x.at(row, n)[whole:])
 		}
 	}
 }
