@@ -2,38 +2,29 @@ package hostmath
 
 import "math"
 
-// Softmax turns scores into weights that add up to 1, in place.
-func Softmax(x []float32) {
-	top := float32(math.Inf(-1))
-	for _, v := range x {
-		top = max(top, v)
-	}
-	scale := 1 / expSum(x, top)
-	for i := range x {
-		x[i] *= scale
-	}
-}
-
 // Attend is the attention of some queries q [few, dim] against the first length of the rows of their sequence: keys [capacity, dim], and
 // values on their side, [dim, capacity]. The queries are scaled already. It goes into out [few, dim]; scores is room for few·length
 // numbers.
 func Attend[T number](out, q []float32, keys, values []T, scores []float32, dim, length int) {
-	AttendMasked(out, dim, q, keys, values, scores, dim, length, nil)
-}
-
-// AttendMasked is [Attend] with the rows of out beginning stride from each other, and with a mask, if it is not nil, that may change
-// what the i-th query's scores are: a negative infinity hides a key.
-func AttendMasked[T number](out []float32, stride int, q []float32, keys, values []T, scores []float32, dim, length int, mask func(i int, scores []float32)) {
 	few := len(q) / dim
 	products(rows[float32]{scores, length}, rows[T]{keys, dim}, length, rows[float32]{q, dim}, few, dim)
+	totals := make([]float32, few)
 	for i := range few {
 		row := scores[i*length:][:length]
-		if mask != nil {
-			mask(i, row)
-		}
-		Softmax(row)
+		totals[i] = expSum(row, most(row))
 	}
-	products(rows[float32]{out, stride}, rows[T]{values, len(values) / dim}, dim, rows[float32]{scores, length}, few, length)
+	products(rows[float32]{out, dim}, rows[T]{values, len(values) / dim}, dim, rows[float32]{scores, length}, few, length)
+	divide(rows[float32]{out, dim}, totals, dim)
+}
+
+// divide divides rows of what was read by softmax's totals: they are fewer numbers than the weights.
+func divide(read rows[float32], totals []float32, dim int) {
+	for i, total := range totals {
+		row, inverse := read.at(i, dim), 1/total
+		for d := range row {
+			row[d] *= inverse
+		}
+	}
 }
 
 // RMSNorm normalizes each row of x, as wide as weight, to a root mean square of one and scales it by weight, into out.
@@ -53,17 +44,17 @@ func RMSNorm(out, x, weight []float32, eps float64) {
 // out.
 func LayerNorm(out, x, weight, bias []float32, eps float64) {
 	n := len(weight)
-	ones := make([]float32, n)
-	for i := range ones {
-		ones[i] = 1
-	}
 	dot := func(a, b []float32) float64 {
 		var sum [1]float32
 		products(rows[float32]{sum[:], 1}, rows[float32]{a, n}, 1, rows[float32]{b, n}, 1, n)
 		return float64(sum[0])
 	}
 	for ; len(x) > 0; out, x = out[n:], x[n:] {
-		row, mean := out[:n], float32(dot(x, ones)/float64(n))
+		row := out[:n]
+		for i := range row {
+			row[i] = 1
+		}
+		mean := float32(dot(x, row) / float64(n))
 		for i := range row {
 			row[i] = x[i] - mean
 		}

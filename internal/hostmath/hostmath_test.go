@@ -188,8 +188,8 @@ func TestAttend(t *testing.T) { eachWay(t, testAttend) }
 
 func testAttend(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	const dim, capacity, few = 32, 64, 3
-	for _, length := range []int{1, 2, 9, 17, 64} {
+	const dim, capacity, few = 48, 112, 5
+	for _, length := range []int{1, 2, 9, 17, 64, 112} {
 		q, keys, values := random(r, few*dim), random(r, dim*capacity), random(r, dim*capacity)
 		halfKeys, halfValues := bfloat16.FromFloat32s(keys...), bfloat16.FromFloat32s(values...)
 		for i := range keys {
@@ -219,7 +219,14 @@ func testAttend(t *testing.T) {
 				values[i], halfValues[i] = float32(math.NaN()), bfloat16.FromFloat32(float32(math.NaN()))
 			}
 		}
-		got := make([]float32, few*dim)
+		got, sideways, upright := make([]float32, few*dim), make([]float32, len(keys)), make([]float32, len(values))
+		for i := range capacity {
+			for d := range dim {
+				sideways[d*capacity+i], upright[i*dim+d] = keys[i*dim+d], values[d*capacity+i]
+			}
+		}
+		AttendColumns(got, dim, q, sideways, upright, make([]float32, few*capacity), dim, length, nil)
+		near(t, want, got)
 		Attend(got, q, keys, values, make([]float32, few*capacity), dim, length)
 		near(t, want, got)
 		Attend(got, q, halfKeys, halfValues, make([]float32, few*capacity), dim, length)
@@ -257,6 +264,41 @@ func testSwiGLU(t *testing.T) {
 		g := float64(row[i])
 		require.InDelta(t, g/(1+math.Exp(-g))*float64(row[203+i]), got, 1e-5*(1+math.Abs(g)), "gate %v", g)
 	}
+}
+
+func TestActivations(t *testing.T) { eachWay(t, testActivations) }
+
+func testActivations(t *testing.T) {
+	sigmoid := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+	for name, c := range map[string]struct {
+		act  Activation
+		want func(x float64) float64
+	}{
+		"quick_gelu":        {QuickGELU, func(x float64) float64 { return x * sigmoid(1.702*x) }},
+		"silu":              {SiLU, func(x float64) float64 { return x * sigmoid(x) }},
+		"gelu_pytorch_tanh": {GELUTanh, func(x float64) float64 { return x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))) / 2 }},
+		"gelu":              {GELU, func(x float64) float64 { return x * (1 + math.Erf(x/math.Sqrt2)) / 2 }},
+	} {
+		var x []float32
+		for v := -120.0; v < 120; v += 0.0917 {
+			x = append(x, float32(v))
+		}
+		x = append(x, 0, float32(math.NaN()))
+		got := append([]float32{}, x...)
+		c.act(got)
+		for i, v := range x[:len(x)-1] {
+			require.InDelta(t, c.want(float64(v)), got[i], 1e-6*(1+math.Abs(float64(v))), "%s(%v)", name, v)
+		}
+		require.True(t, math.IsNaN(float64(got[len(got)-1])), name)
+	}
+}
+
+func TestLayerNorm(t *testing.T) { eachWay(t, testLayerNorm) }
+
+func testLayerNorm(t *testing.T) {
+	out := make([]float32, 6)
+	LayerNorm(out, []float32{1, 2, 6, 100, 100, 103}, []float32{1, 2, 1}, []float32{0, 0, 5}, 1)
+	near(t, []float32{-2 / 2.380476, -2 / 2.380476, 5 + 3/2.380476, -1 / 1.7320508, -2 / 1.7320508, 5 + 2/1.7320508}, out)
 }
 
 // Parallel covers each index once.

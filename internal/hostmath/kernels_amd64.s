@@ -225,6 +225,50 @@ loop:
 	MOVSS X4, ret+24(FP)
 	RET
 
+// func most512(x *float32, n int) float32
+TEXT ·most512(SB), NOSPLIT, $0-20
+	MOVQ x+0(FP), DI
+	MOVQ n+8(FP), CX
+	XORQ DX, DX
+	ALL
+	VBROADCASTSS (DI), Z0
+loop:
+	REST
+	VMAXPS (DI)(DX*4), Z0, K1, Z0
+	NEXT(16)
+	JGT loop
+	VEXTRACTF64X4 $1, Z0, Y1
+	VMAXPS Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPS X1, X0, X0
+	VPSHUFD $0x4e, X0, X1
+	VMAXPS X1, X0, X0
+	VPSHUFD $0xb1, X0, X1
+	VMAXPS X1, X0, X0
+	VZEROUPPER
+	MOVSS X0, ret+16(FP)
+	RET
+
+// func most256(x *float32, n int) float32
+TEXT ·most256(SB), NOSPLIT, $0-20
+	MOVQ x+0(FP), DI
+	MOVQ n+8(FP), CX
+	XORQ DX, DX
+	VMOVUPS (DI), Y0
+loop:
+	VMAXPS (DI)(DX*4), Y0, Y0
+	NEXT(8)
+	JGT loop
+	VEXTRACTF128 $1, Y0, X1
+	VMAXPS X1, X0, X0
+	VPSHUFD $0x4e, X0, X1
+	VMAXPS X1, X0, X0
+	VPSHUFD $0xb1, X0, X1
+	VMAXPS X1, X0, X0
+	VZEROUPPER
+	MOVSS X0, ret+16(FP)
+	RET
+
 // SWIGLUV makes y of the gate g what Sigmoid(g)*g*value is.
 #define SWIGLUV(g, v, n, y, t) \
 	VMULPS MINUS, g, v \

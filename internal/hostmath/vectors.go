@@ -1,6 +1,8 @@
 package hostmath
 
 import (
+	"math"
+	"sync"
 	"unsafe"
 
 	"github.com/gomlx/compute/dtypes/bfloat16"
@@ -27,6 +29,8 @@ type operands struct {
 
 type kernel func(*operands)
 
+var operandsPool = sync.Pool{New: func() any { return new(operands) }}
+
 // instructions are the kernels for a kind of processor. Those for products take one, two, and, where there is such a kernel, four rows
 // of x; and they, as exp and swiglu, take at least one number, and as many as whole divides.
 type instructions struct {
@@ -42,6 +46,8 @@ type instructions struct {
 	// tileInts and tileHalves multiply with tiles, where there are such; halve makes two halves of a float.
 	tileInts, tileHalves tileKernel
 	halve                func(upper, lower *bfloat16.BFloat16, x *float32, n int)
+	columns              func(*columnOperands)
+	most                 func(x *float32, n int) float32
 	exp                  func(x *float32, n int, top float32) float32
 	swiglu               func(out, gate, value *float32, n int)
 }
@@ -130,27 +136,49 @@ func tiled[T number](out rows[float32], w rows[T], many, few, n, lanes int, kern
 	if passes > 1 {
 		tile *= tileBlocks
 	}
-	a := operands{n: n, pace: lanes * size / passes}
+	a := operandsPool.Get().(*operands) // what a kernel is given goes to the heap
+	defer operandsPool.Put(a)
+	a.n, a.pace = n, lanes*size/passes
 	for first := 0; first < many; first += tile {
 		last := min(many, first+tile)
 		for row, pass := 0, 0; row < few; pass++ {
 			kernel, taken := choose(kernels, few-row)
 			a.ahead = size * (tile*w.stride + pass*n/passes)
 			for j := range taken {
-				give(&a, j, row+j)
+				give(a, j, row+j)
 			}
 			for i := first; i < last; i += block {
 				for j := range a.w { // at the end, the last row is taken more than once
 					a.w[j] = unsafe.Pointer(unsafe.SliceData(w.at(min(i+j, many-1), n)))
 				}
-				kernel(&a)
+				kernel(a)
 				for j := range taken {
-					copy(out.at(row+j, many)[i:], a.sums[j][:])
+					to, sums := out.at(row+j, many)[i:], &a.sums[j]
+					if len(to) < block {
+						copy(to, sums[:])
+						continue
+					}
+					*(*[block]float32)(to) = *sums
 				}
 			}
 			row += taken
 		}
 	}
+}
+
+// most is the largest of some numbers.
+func most(x []float32) float32 {
+	v, whole, top := vectors, 0, float32(math.Inf(-1))
+	if v != nil {
+		whole = len(x) - len(x)%v.whole
+	}
+	if whole > 0 {
+		top = v.most(unsafe.SliceData(x), whole)
+	}
+	for _, value := range x[whole:] {
+		top = max(top, value)
+	}
+	return top
 }
 
 // expSum puts exp(x-top) in the place of each x and returns their sum. See [Exp].
