@@ -20,6 +20,7 @@ func groupingEngine(t *testing.T, o backend.LoadOptions, compiled *compilations)
 	t.Helper()
 	load := qwen.LoadOptions{Compiled: func(p qwen.ProgramStats) { compiled.add(p.Name) }}
 	return engineOn(t, o, load, func(_ *backend.Device, r *qwen.Runtime) {
+		r.HostPrompt = false
 		r.ImagesTogether, r.StripeLimit, r.StripeRows, r.Workers, r.ExactShapes = 4, 4096, 4096, 0, false
 	})
 }

@@ -111,13 +111,17 @@ func TestOutOfMemoryAnywhere(t *testing.T) {
 func TestOutOfMemoryPage(t *testing.T) {
 	requests := oomRequests(t)
 	large := testPages(t)[3]
+	engine := func() (*backend.Engine, *devicetest.Backend) { // in whose vision tower programs are called, as on a device with a memory of its own
+		o := backend.LoadOptions{MaxBatch: 2, MemoryLimit: -1}
+		return engineOn(t, o, qwen.LoadOptions{}, func(_ *backend.Device, r *qwen.Runtime) { r.HostPrompt = false })
+	}
 	for _, retries := range []int{0, 3} {
-		e, counted := countedEngine(t, true, backend.LoadOptions{MaxBatch: 2, MemoryLimit: -1})
+		e, counted := engine()
 		want := generate(t, e, requests)
 		before, err := e.Read(t.Context(), backend.Request{Image: large, Prompt: "x", MaxNewTokens: 3})
 		require.NoError(t, err)
 		tokens := before.VisualTokens
-		e2, counted2 := countedEngine(t, true, backend.LoadOptions{MaxBatch: 2, MemoryLimit: -1})
+		e2, counted2 := engine()
 		most := largestPatches(requests, want)
 		counted2.Fail(false, func(c devicetest.Call) error {
 			var rows int

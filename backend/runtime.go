@@ -21,7 +21,7 @@ func (d *Device) Runtime() qwen.Runtime {
 	switch d.kind {
 	case KindGo:
 		r.ExactShapes = true // nothing is compiled
-		r.HostStep = r.HostCache
+		r.HostStep, r.HostPrompt = r.HostCache, r.HostCache
 		r.Workers, r.StripeLimit, r.StripeRows = cores, 256, 704
 		// Its pools have buffers of these sizes.
 		r.Round = func(bytes int64) int64 { return int64(support.TwoBitBucketLen(int(bytes))) }

@@ -33,7 +33,7 @@ func TestWarmup(t *testing.T) {
 		}})
 		require.NoError(t, e.Warmup(t.Context()))
 		warm := len(compiled.list)
-		for _, program := range []string{"embed 1", "embed 4", "sample 2", "sample 4"} {
+		for _, program := range []string{"sample 1", "sample 2", "sample 4"} {
 			require.Contains(t, compiled.list, program)
 		}
 		readWarm(t, e, 6, backend.Request{

@@ -130,13 +130,21 @@ type placed struct {
 // place adds what an image has for the places of order.
 func (to *placed) place(v VisionSpec, s picture, order []int32) {
 	unit, half := v.MergeSize*v.MergeSize, v.HeadDim()/2
-	to.cos = append(to.cos, arrange(s.turn.cos, unit*half, order)...)
-	to.sin = append(to.sin, arrange(s.turn.sin, unit*half, order)...)
-	to.pixels = append(to.pixels, arrange(s.patches.Pixels, unit*v.PatchDim(), order)...)
+	to.cos = behind(to.cos, arrange(s.turn.cos, unit*half, order))
+	to.sin = behind(to.sin, arrange(s.turn.sin, unit*half, order))
+	to.pixels = behind(to.pixels, arrange(s.patches.Pixels, unit*v.PatchDim(), order))
 	if v.PositionSide > 0 {
-		to.at.index = append(to.at.index, arrange(s.taps.index, unit*4, order)...)
-		to.at.weight = append(to.at.weight, arrange(s.taps.weight, unit*4, order)...)
+		to.at.index = behind(to.at.index, arrange(s.taps.index, unit*4, order))
+		to.at.weight = behind(to.at.weight, arrange(s.taps.weight, unit*4, order))
 	}
+}
+
+// behind puts fresh behind what is there, without a copy of it where it is the first.
+func behind[T any](there, fresh []T) []T {
+	if len(there) == 0 {
+		return fresh
+	}
+	return append(there, fresh...)
 }
 
 // split divides the patches into stripes of whole visual tokens, or windows, and pads the last.
@@ -153,6 +161,9 @@ func (e *encoding) split(unit int) {
 }
 
 func (e *encoding) run(ctx context.Context, out *Visual) (err error) {
+	if e.m.hostTower() {
+		return e.runHost(ctx, out)
+	}
 	v := e.m.Spec.Vision
 	if err := e.embed(ctx); err != nil {
 		return err
@@ -173,14 +184,20 @@ func (e *encoding) run(ctx context.Context, out *Visual) (err error) {
 	return err
 }
 
-// embed embeds the patches of each stripe and puts its angles on the device.
-func (e *encoding) embed(ctx context.Context) (err error) {
-	v := e.m.Spec.Vision
-	unit, half := v.MergeSize*v.MergeSize, v.HeadDim()/2
+// there says which of the rows are no padding.
+func (e *encoding) there() []bool {
+	unit := e.m.Spec.Vision.MergeSize * e.m.Spec.Vision.MergeSize
 	there := make([]bool, e.rows)
 	for i := range there {
 		there[i] = e.order[i/unit] >= 0
 	}
+	return there
+}
+
+// embed embeds the patches of each stripe and puts its angles on the device.
+func (e *encoding) embed(ctx context.Context) (err error) {
+	v := e.m.Spec.Vision
+	unit, half, there := v.MergeSize*v.MergeSize, v.HeadDim()/2, e.there()
 	if e.padded {
 		if e.bias, err = e.scratch.keep(e.m, nn.Hide(there), e.rows); err != nil {
 			return err

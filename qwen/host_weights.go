@@ -41,32 +41,51 @@ func (m *Model) hostComputes(kind layerKind) bool {
 
 // hostWeights are the parameters that the host computes with.
 type hostWeights struct {
-	layers []hostParams // of the layers that the host computes
-	head   hostParams
-	table  hostmath.Matrix // the output matrix, [vocab, hidden]
+	layers    []hostParams // of the layers that the host computes
+	head      hostParams
+	table     hostmath.Matrix // the output matrix, [vocab, hidden]
+	embedding hostmath.Matrix // of the tokens, [vocab, hidden], where the host computes with it
+	// Of the vision tower, where the host computes it.
+	patch, merger     hostParams
+	blocks, deepstack []hostParams
 }
 
 // viewWeights is what the host sees of the weights. Model.onHost calls it once.
 func (m *Model) viewWeights() (w hostWeights, err error) {
-	t := m.Spec.Text
+	t, v := m.Spec.Text, m.Spec.Vision
+	view := func(group string, declared []param) hostParams {
+		if err != nil {
+			return nil
+		}
+		var p hostParams
+		p, err = m.hostGroup(group, declared)
+		return p
+	}
 	w.layers = make([]hostParams, t.Layers)
 	for i := range w.layers {
-		if kind := t.kindAt(i); m.hostComputes(kind) {
-			if w.layers[i], err = m.hostGroup(groupLayer(i), layerParams(t, kind)); err != nil {
-				return hostWeights{}, fmt.Errorf("weights on the host: %w", err)
-			}
+		if kind := t.kindAt(i); m.hostComputes(kind) || m.hostPrompts(kind) {
+			w.layers[i] = view(groupLayer(i), layerParams(t, kind))
 		}
 	}
-	if w.head, err = m.hostGroup(groupHead, m.Spec.headParams()); err != nil {
-		return hostWeights{}, fmt.Errorf("weights on the host: %w", err)
-	}
+	w.head = view(groupHead, m.Spec.headParams())
 	w.table = w.head["lm_head.weight"]
+	if t.Tied || m.hostTower() {
+		w.embedding = view(groupEmbedding, embeddingParams(t))["embed_tokens.weight"]
+	}
 	if t.Tied {
-		embedding, err := m.hostGroup(groupEmbedding, embeddingParams(t))
-		if err != nil {
-			return hostWeights{}, fmt.Errorf("weights on the host: %w", err)
+		w.table = w.embedding
+	}
+	if m.hostTower() {
+		w.patch, w.merger = view(groupPatch, patchParams(v)), view(groupMerger, mergerParams(v, false))
+		for i := range v.Depth {
+			w.blocks = append(w.blocks, view(groupBlock(i), blockParams(v)))
 		}
-		w.table = embedding["embed_tokens.weight"]
+		for i := range v.Deepstack {
+			w.deepstack = append(w.deepstack, view(groupDeepstack(i), mergerParams(v, true)))
+		}
+	}
+	if err != nil {
+		return hostWeights{}, fmt.Errorf("weights on the host: %w", err)
 	}
 	return w, nil
 }

@@ -43,6 +43,9 @@ type Runtime struct {
 	// ordinary one, and the host has vector instructions, or, without them, the layer is small or in int8: for backends that run a graph an
 	// operation at a time, or read the weights for a few rows more slowly than memory gives them.
 	HostStep bool
+	// HostPrompt lets the host run images through the vision tower and prompts through the layers of the text tower itself, where HostCache is set, a
+	// layer is an ordinary one, and the host has vector instructions.
+	HostPrompt bool
 	// HalfCache keeps the keys and values of the cache in bfloat16 where attention is in that type anyhow (Traits.HalfAttention):
 	// half the memory, and, since all of it is read for a token, half the time.
 	HalfCache bool

@@ -110,6 +110,9 @@ func (p *Planner) packed() int64 {
 
 // vision is the most that the vision tower takes.
 func (p *Planner) vision(page PagePlan) int64 {
+	if p.m.hostTower() {
+		return p.hostVision(page)
+	}
 	v, local, n := p.m.Spec.Vision, p.m.local.Vision, page.PatchRows
 	stripes := (n + page.PatchStripe - 1) / page.PatchStripe
 	state := p.floats(n, v.Hidden)
@@ -144,6 +147,9 @@ func (p *Planner) prompt(page PagePlan) (left, most int64) {
 		for _, dims := range local.Delta.stateDims() {
 			left += p.floats(dims...)
 		}
+	}
+	if t.Linear == nil && p.m.hostPrompts(layerKind{}) && t.Sparse == nil {
+		return left, left + p.hostPrompt(page)
 	}
 	queries := local.Heads * t.HeadDim
 	rows := page.PromptStripe

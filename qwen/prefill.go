@@ -103,6 +103,7 @@ type prompt struct {
 	rows    int // tokens, with padding
 	stripes []promptStripe
 	scratch buffers
+	room    hostRoom
 }
 
 // promptStripe is a run of rows of a prompt.
@@ -124,7 +125,8 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store s
 			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
 		}
 	}
-	p := &prompt{m: m, layout: l, visual: visual}
+	p := &prompt{m: m, layout: l, visual: visual, room: hostRooms.Get().(hostRoom)}
+	defer hostRooms.Put(p.room)
 	var rows int
 	p.rows, rows = m.promptRows(len(l.IDs))
 	for from := 0; from < p.rows; from += rows {
@@ -158,8 +160,11 @@ func (p *prompt) run(ctx context.Context, store storeFunc) error {
 	}
 	for i := range p.m.Spec.Text.Layers {
 		layer := p.attentionLayer
-		if p.m.Spec.Text.LinearAt(i) {
+		switch kind := p.m.Spec.Text.kindAt(i); {
+		case kind.linear:
 			layer = p.deltaLayer
+		case p.m.hostPrompts(kind):
+			layer = p.hostAttentionLayer
 		}
 		left, err := layer(ctx, i)
 		if err != nil {
@@ -212,11 +217,9 @@ func (p *prompt) embed(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		out, err := m.run(ctx, fmt.Sprintf("embed %d", s.rows), m.embedGraph(s.rows), []compute.Buffer{in}, groupEmbedding)
-		if err != nil {
+		if s.x, err = m.embedTokens(ctx, in, ids[s.from:to]); err != nil {
 			return err
 		}
-		s.x = out[0]
 	}
 	return nil
 }

@@ -53,17 +53,12 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 	if s.length, err = s.lengths(&scratch); err != nil {
 		return nil, err
 	}
-	out, err := m.run(ctx, fmt.Sprintf("embed %d", cache.slots), m.embedGraph(cache.slots), []compute.Buffer{in}, groupEmbedding)
+	x, err := m.embedTokens(ctx, in, tokens)
 	if err != nil {
 		return nil, err
 	}
-	x := out[0]
-	host := hostStep{m: m, cache: cache, cos: turn.cos, sin: turn.sin, room: map[string][]float32{}}
-	for slot, on := range active {
-		if on {
-			host.slots = append(host.slots, slot)
-		}
-	}
+	host := newHostStep(m, cache, active, turn)
+	defer hostRooms.Put(host.room)
 	for i := range t.Layers {
 		if m.hostComputes(t.kindAt(i)) {
 			if err := host.layer(ctx, i, x); err != nil {

@@ -1,0 +1,169 @@
+package qwen
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+
+	"github.com/omnidocs/omnidocs/internal/hostmath"
+	"github.com/omnidocs/omnidocs/internal/program"
+)
+
+// hostRowsAtOnce is how many rows of a prompt or an image go through a layer on the host together: what is between its products is no larger
+// then, and the context is obeyed between them.
+const hostRowsAtOnce = 256
+
+// hostQueries is how many queries of a head are multiplied with its keys together.
+const hostQueries = 64
+
+// hostTower says whether the host runs prompts and images itself, in so far as it can run a layer.
+func (m *Model) hostTower() bool {
+	return m.runtime.HostPrompt && hostmath.HasVectors() && m.mesh.Size() == 1 && m.dtype != dtypes.Float16
+}
+
+// hostPrompts says whether the host runs prompts through layers of a kind.
+func (m *Model) hostPrompts(kind layerKind) bool {
+	return m.hostTower() && !kind.linear && !kind.sparse && m.Spec.Text.HeadDim%hostmath.ColumnMultiple == 0
+}
+
+// wide is how wide rows of n numbers are on the host, so that vectors fill them.
+func wide(n int) int {
+	return (n + hostmath.ColumnMultiple - 1) / hostmath.ColumnMultiple * hostmath.ColumnMultiple
+}
+
+// hostAttentionLayer is attentionLayer as the host runs it.
+func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
+	m, t := p.m, p.m.Spec.Text
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, buffers(left).free())
+		}
+	}()
+	var kept [2][]float32
+	for i := range kept {
+		b, flats, err := m.mesh.Shared(shapes.Make(dtypes.Float32, t.KVHeads, p.rows, t.HeadDim))
+		if err != nil {
+			return left, err
+		}
+		left, kept[i] = append(left, b), flats[0].([]float32)
+		clear(kept[i])
+	}
+	host, err := m.onHost()
+	if err != nil {
+		return left, err
+	}
+	l := hostPrompt{hostLayers: hostLayers{m, p.room}, p: host.layers[layer], rows: p.rows, keys: kept[0], values: kept[1]}
+	l.columns = l.room.floats("columns", t.KVHeads*t.HeadDim*wide(p.rows))
+	half := t.RotaryDim / 2
+	for _, s := range p.stripes {
+		x, err := hostView[float32](s.x)
+		if err != nil {
+			return left, err
+		}
+		cos, err := hostView[float32](s.cos)
+		if err != nil {
+			return left, err
+		}
+		sin, err := hostView[float32](s.sin)
+		if err != nil {
+			return left, err
+		}
+		end := min(s.rows, len(p.layout.IDs)-s.from) // what is behind is padding
+		for from := 0; from < end; from += hostRowsAtOnce {
+			if err := context.Cause(ctx); err != nil {
+				return left, err
+			}
+			to := min(end, from+hostRowsAtOnce)
+			program.Paced(ctx, func() {
+				l.run(x[from*t.Hidden:to*t.Hidden], cos[from*half:to*half], sin[from*half:to*half], s.from+from, to-from)
+			})
+		}
+	}
+	return left, nil
+}
+
+// hostPrompt is a layer that the rows of a prompt go through one after the other, and what it keeps of them.
+type hostPrompt struct {
+	hostLayers
+	p    hostParams
+	rows int // of the prompt
+	// keys and values are [kvHeads, rows, headDim], and columns the keys again, on their side, [kvHeads, headDim, wide(rows)].
+	keys, values, columns []float32
+}
+
+// run runs rows of the prompt, x [n, hidden], through the layer, in place, when those before them have gone.
+func (l *hostPrompt) run(x, cos, sin []float32, from, n int) {
+	t := l.m.Spec.Text
+	dim, group := t.HeadDim, t.Heads/t.KVHeads
+	at := l.project(l.p, x, cos, sin, n)
+	eachHostRow(t.KVHeads, n*dim, func(head int) {
+		columns := l.columns[head*dim*wide(l.rows)+from:]
+		for i := range n {
+			row := (i*t.KVHeads + head) * dim
+			copy(l.keys[(head*l.rows+from+i)*dim:][:dim], at.keys[row:])
+			copy(l.values[(head*l.rows+from+i)*dim:][:dim], at.values[row:])
+			for d, v := range at.keys[row:][:dim] {
+				columns[d*wide(l.rows)+i] = v
+			}
+		}
+	})
+	read := l.room.floats("read", len(at.queries))
+	hostAttention(read, at.queries, n, t.Heads, dim, func(head, first int) hostKeys {
+		head /= group
+		return hostKeys{
+			keys:   l.columns[head*dim*wide(l.rows):][:dim*wide(l.rows)],
+			values: l.values[head*l.rows*dim:][:l.rows*dim],
+			n:      from + min(first+hostQueries, n),
+			mask: func(i int, scores []float32) { // a token sees itself and those before it
+				for j := from + first + i + 1; j < len(scores); j++ {
+					scores[j] = float32(math.Inf(-1))
+				}
+			},
+		}
+	})
+	l.attended(l.p, x, read, at.gate, n)
+	l.feedForward(l.p, x, n)
+}
+
+// hostKeys are what some queries of a head read: keys on their side, [wide(dim), capacity], and values [capacity, wide(dim)], of which n
+// count, and what hides some from the i-th query, or nil.
+type hostKeys struct {
+	keys, values []float32
+	n            int
+	mask         func(i int, scores []float32)
+}
+
+// attentionRooms are room for what hostAttention has on a core.
+var attentionRooms = sync.Pool{New: func() any { return hostRoom{} }}
+
+// hostAttention is the attention of queries [n, heads, dim], hostQueries at a time, against what seen gives for those of a head from the first on.
+func hostAttention(read, queries []float32, n, heads, dim int, seen func(head, first int) hostKeys) {
+	blocks, width, longest := (n+hostQueries-1)/hostQueries, heads*dim, 0
+	for block := range blocks {
+		longest = max(longest, seen(0, block*hostQueries).n)
+	}
+	hostmath.Parallel(heads*blocks, 2*dim*longest*min(n, hostQueries), func(from, to int) {
+		room, wide := attentionRooms.Get().(hostRoom), wide(dim)
+		defer attentionRooms.Put(room)
+		scores := room.floats("scores", hostQueries*(longest+hostmath.ColumnMultiple))
+		q, out := room.floats("queries", hostQueries*wide), room.floats("read", hostQueries*wide)
+		for task := from; task < to; task++ {
+			head, first := task/blocks, task%blocks*hostQueries
+			few := min(hostQueries, n-first)
+			for i := range few {
+				copy(q[i*wide:][:dim], queries[(first+i)*width+head*dim:])
+				clear(q[i*wide+dim : (i+1)*wide])
+			}
+			k := seen(head, first)
+			hostmath.AttendColumns(out, wide, q[:few*wide], k.keys, k.values, scores, wide, k.n, k.mask)
+			for i := range few {
+				copy(read[(first+i)*width+head*dim:][:dim], out[i*wide:])
+			}
+		}
+	})
+}
