@@ -103,17 +103,26 @@ func (l *hostLayers) attended(p hostParams, x, read, gate []float32, n int) {
 	add(x, h)
 }
 
-// feedForward adds the feed-forward network to the residual x [n, hidden].
-func (l *hostLayers) feedForward(p hostParams, x []float32, n int) {
-	wide := l.m.Spec.Text.Intermediate
-	h, both, inner := l.room.floats("normed", len(x)), l.room.floats("gate_up", 2*n*wide), l.room.floats("inner", n*wide)
-	l.norm(h, x, p.vector("post_attention_layernorm.weight"))
+// feedForward adds the feed-forward network, or the experts, to the residual x [n, hidden].
+func (l *hostLayers) feedForward(w hostLayerWeights, x []float32, n int) {
+	h := l.room.floats("normed", len(x))
+	l.norm(h, x, w.params.vector("post_attention_layernorm.weight"))
+	if w.experts != nil {
+		l.mix(w.params, w.experts, x, h, n)
+		return
+	}
+	add(x, l.network(w.params, h, n, l.m.Spec.Text.Intermediate))
+}
+
+// network is a gated feed-forward network of an inner width, for h [n, hidden].
+func (l *hostLayers) network(p hostParams, h []float32, n, inner int) []float32 {
+	both, gated, y := l.room.floats("gate_up", 2*n*inner), l.room.floats("inner", n*inner), l.room.floats("down", len(h))
 	p["gate_up"].Mul(both, h, n)
-	eachHostRow(n, 32*wide, func(i int) { // an exponential function costs as much as some products
-		hostmath.SwiGLU(inner[i*wide:][:wide], both[2*i*wide:][:2*wide])
+	eachHostRow(n, 32*inner, func(i int) { // an exponential function costs as much as some products
+		hostmath.SwiGLU(gated[i*inner:][:inner], both[2*i*inner:][:2*inner])
 	})
-	p["down"].Mul(h, inner, n)
-	add(x, h)
+	p["down"].Mul(y, gated, n)
+	return y
 }
 
 // norm normalizes each row of x.

@@ -28,7 +28,7 @@ func (m *Model) hostTower() bool {
 
 // hostPrompts says whether the host runs prompts through layers of a kind.
 func (m *Model) hostPrompts(kind layerKind) bool {
-	return m.hostTower() && !kind.linear && !kind.sparse && m.Spec.Text.HeadDim%hostmath.ColumnMultiple == 0
+	return m.hostTower() && !kind.linear && m.Spec.Text.HeadDim%hostmath.ColumnMultiple == 0
 }
 
 // wide is how wide rows of n numbers are on the host, so that vectors fill them.
@@ -57,7 +57,7 @@ func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []comp
 	if err != nil {
 		return left, err
 	}
-	l := hostPrompt{hostLayers: hostLayers{m, p.room}, p: host.layers[layer], rows: p.rows, keys: kept[0], values: kept[1]}
+	l := hostPrompt{hostLayers: hostLayers{m, p.room}, w: host.layers[layer], rows: p.rows, keys: kept[0], values: kept[1]}
 	l.columns = l.room.floats("columns", t.KVHeads*t.HeadDim*wide(p.rows))
 	half := t.RotaryDim / 2
 	for _, s := range p.stripes {
@@ -90,7 +90,7 @@ func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []comp
 // hostPrompt is a layer that the rows of a prompt go through one after the other, and what it keeps of them.
 type hostPrompt struct {
 	hostLayers
-	p    hostParams
+	w    hostLayerWeights
 	rows int // of the prompt
 	// keys and values are [kvHeads, rows, headDim], and columns the keys again, on their side, [kvHeads, headDim, wide(rows)].
 	keys, values, columns []float32
@@ -100,7 +100,7 @@ type hostPrompt struct {
 func (l *hostPrompt) run(x, cos, sin []float32, from, n int) {
 	t := l.m.Spec.Text
 	dim, group := t.HeadDim, t.Heads/t.KVHeads
-	at := l.project(l.p, x, cos, sin, n)
+	at := l.project(l.w.params, x, cos, sin, n)
 	eachHostRow(t.KVHeads, n*dim, func(head int) {
 		columns := l.columns[head*dim*wide(l.rows)+from:]
 		for i := range n {
@@ -126,8 +126,8 @@ func (l *hostPrompt) run(x, cos, sin []float32, from, n int) {
 			},
 		}
 	})
-	l.attended(l.p, x, read, at.gate, n)
-	l.feedForward(l.p, x, n)
+	l.attended(l.w.params, x, read, at.gate, n)
+	l.feedForward(l.w, x, n)
 }
 
 // hostKeys are what some queries of a head read: keys on their side, [wide(dim), capacity], and values [capacity, wide(dim)], of which n

@@ -52,19 +52,19 @@ func (s *hostStep) layer(ctx context.Context, i int, x compute.Buffer) (err erro
 	if err != nil {
 		return err
 	}
-	p, n, hidden := host.layers[i], len(s.slots), s.m.Spec.Text.Hidden
+	w, n, hidden := host.layers[i], len(s.slots), s.m.Spec.Text.Hidden
 	program.Paced(ctx, func() {
 		active := s.room.floats("active", n*hidden)
 		for j, slot := range s.slots {
 			copy(active[j*hidden:][:hidden], rows[slot*hidden:])
 		}
-		at := s.project(p, active, s.cos, s.sin, n)
+		at := s.project(w.params, active, s.cos, s.sin, n)
 		read := s.room.floats("read", len(at.queries))
 		if err = s.attend(i, read, at); err != nil {
 			return
 		}
-		s.attended(p, active, read, at.gate, n)
-		s.feedForward(p, active, n)
+		s.attended(w.params, active, read, at.gate, n)
+		s.feedForward(w, active, n)
 		for j, slot := range s.slots {
 			copy(rows[slot*hidden:][:hidden], active[j*hidden:])
 		}

@@ -28,20 +28,31 @@ func (p hostParams) vector(name string) []float32 {
 // always is.
 const hostElements = 4 << 20
 
-// hostComputes says whether the host runs a layer's steps itself. Experts and recurrent states are left to the programs.
+// hostComputes says whether the host runs a layer's steps itself. Recurrent states are left to the programs, and without vector instructions
+// experts.
 func (m *Model) hostComputes(kind layerKind) bool {
 	switch {
-	case !m.runtime.HostStep || !m.runtime.HostCache || m.mesh.Size() > 1 || m.dtype == dtypes.Float16 || kind.linear || kind.sparse:
+	case !m.runtime.HostStep || !m.runtime.HostCache || m.mesh.Size() > 1 || m.dtype == dtypes.Float16 || kind.linear:
 		return false
-	case hostmath.HasVectors() || m.dtype == dtypes.Int8:
+	case hostmath.HasVectors():
+		return true
+	case kind.sparse:
+		return false
+	case m.dtype == dtypes.Int8:
 		return true
 	}
 	return 2*m.Spec.Text.Hidden*m.Spec.Text.Intermediate <= hostElements
 }
 
+// hostLayerWeights are the parameters of a layer, and of its experts, where it has any.
+type hostLayerWeights struct {
+	params  hostParams
+	experts []hostParams
+}
+
 // hostWeights are the parameters that the host computes with.
 type hostWeights struct {
-	layers    []hostParams // of the layers that the host computes
+	layers    []hostLayerWeights // of the layers that the host computes
 	head      hostParams
 	table     hostmath.Matrix // the output matrix, [vocab, hidden]
 	embedding hostmath.Matrix // of the tokens, [vocab, hidden], where the host computes with it
@@ -61,10 +72,13 @@ func (m *Model) viewWeights() (w hostWeights, err error) {
 		p, err = m.hostGroup(group, declared)
 		return p
 	}
-	w.layers = make([]hostParams, t.Layers)
+	w.layers = make([]hostLayerWeights, t.Layers)
 	for i := range w.layers {
 		if kind := t.kindAt(i); m.hostComputes(kind) || m.hostPrompts(kind) {
-			w.layers[i] = view(groupLayer(i), layerParams(t, kind))
+			w.layers[i].params = view(groupLayer(i), layerParams(t, kind))
+			for e := 0; kind.sparse && e < t.MoE.Experts; e++ {
+				w.layers[i].experts = append(w.layers[i].experts, view(groupExpert(i, e), expertParams(t, e)))
+			}
 		}
 	}
 	w.head = view(groupHead, m.Spec.headParams())

@@ -29,6 +29,7 @@ func (p *Planner) hostVision(page PagePlan) int64 {
 func (p *Planner) hostPrompt(page PagePlan) int64 {
 	t, n := p.m.Spec.Text, page.PromptRows
 	queries, keys := t.Heads*t.HeadDim, t.KVHeads*t.HeadDim
+	inner := max(t.Intermediate, t.MoE.Intermediate, t.MoE.Shared)
 	held := p.floats(n, t.Hidden) + 2*p.floats(n, t.RotaryDim/2) + p.floats(n, keys)
-	return p.hostRooms(page) + held + p.floats(min(n, hostRowsAtOnce), t.Hidden+3*queries+4*keys+3*t.Intermediate)
+	return p.hostRooms(page) + held + p.floats(min(n, hostRowsAtOnce), t.Hidden+3*queries+4*keys+3*inner)
 }
