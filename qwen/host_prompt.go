@@ -28,7 +28,15 @@ func (m *Model) hostTower() bool {
 
 // hostPrompts says whether the host runs prompts through layers of a kind.
 func (m *Model) hostPrompts(kind layerKind) bool {
-	return m.hostTower() && !kind.linear && m.Spec.Text.HeadDim%hostmath.ColumnMultiple == 0
+	return m.hostTower() && m.hostKind(kind)
+}
+
+// hostKind says whether the host's loops fit a kind of layer.
+func (m *Model) hostKind(kind layerKind) bool {
+	if kind.linear {
+		return m.Spec.Text.Delta.ValueDim%hostmath.ColumnMultiple == 0
+	}
+	return m.Spec.Text.HeadDim%hostmath.ColumnMultiple == 0
 }
 
 // wide is how wide rows of n numbers are on the host, so that vectors fill them.
@@ -46,12 +54,11 @@ func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []comp
 	}()
 	var kept [2][]float32
 	for i := range kept {
-		b, flats, err := m.mesh.Shared(shapes.Make(dtypes.Float32, t.KVHeads, p.rows, t.HeadDim))
+		b, flat, err := m.hostBuffer(t.KVHeads, p.rows, t.HeadDim)
 		if err != nil {
 			return left, err
 		}
-		left, kept[i] = append(left, b), flats[0].([]float32)
-		clear(kept[i])
+		left, kept[i] = append(left, b), flat
 	}
 	host, err := m.onHost()
 	if err != nil {
@@ -59,32 +66,43 @@ func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []comp
 	}
 	l := hostPrompt{hostLayers: hostLayers{m, p.room}, w: host.layers[layer], rows: p.rows, keys: kept[0], values: kept[1]}
 	l.columns = l.room.floats("columns", t.KVHeads*t.HeadDim*wide(p.rows))
-	half := t.RotaryDim / 2
+	return left, p.hostRows(ctx, l.run)
+}
+
+// hostBuffer makes a buffer of zeros that the host can write, with its numbers.
+func (m *Model) hostBuffer(dims ...int) (compute.Buffer, []float32, error) {
+	b, flats, err := m.mesh.Shared(shapes.Make(dtypes.Float32, dims...))
+	if err != nil {
+		return nil, nil, err
+	}
+	flat := flats[0].([]float32)
+	clear(flat)
+	return b, flat, nil
+}
+
+// hostRows calls f for runs of n rows of the prompt, from the first on: x [n, hidden], and the cosines and sines of their angles.
+func (p *prompt) hostRows(ctx context.Context, f func(x, cos, sin []float32, from, n int)) error {
+	hidden, half := p.m.Spec.Text.Hidden, p.m.Spec.Text.RotaryDim/2
 	for _, s := range p.stripes {
-		x, err := hostView[float32](s.x)
-		if err != nil {
-			return left, err
-		}
-		cos, err := hostView[float32](s.cos)
-		if err != nil {
-			return left, err
-		}
-		sin, err := hostView[float32](s.sin)
-		if err != nil {
-			return left, err
+		var flat [3][]float32
+		for i, b := range []compute.Buffer{s.x, s.cos, s.sin} {
+			var err error
+			if flat[i], err = hostView[float32](b); err != nil {
+				return err
+			}
 		}
 		end := min(s.rows, len(p.layout.IDs)-s.from) // what is behind is padding
 		for from := 0; from < end; from += hostRowsAtOnce {
 			if err := context.Cause(ctx); err != nil {
-				return left, err
+				return err
 			}
 			to := min(end, from+hostRowsAtOnce)
 			program.Paced(ctx, func() {
-				l.run(x[from*t.Hidden:to*t.Hidden], cos[from*half:to*half], sin[from*half:to*half], s.from+from, to-from)
+				f(flat[0][from*hidden:to*hidden], flat[1][from*half:to*half], flat[2][from*half:to*half], s.from+from, to-from)
 			})
 		}
 	}
-	return left, nil
+	return nil
 }
 
 // hostPrompt is a layer that the rows of a prompt go through one after the other, and what it keeps of them.

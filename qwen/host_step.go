@@ -58,18 +58,32 @@ func (s *hostStep) layer(ctx context.Context, i int, x compute.Buffer) (err erro
 		for j, slot := range s.slots {
 			copy(active[j*hidden:][:hidden], rows[slot*hidden:])
 		}
-		at := s.project(w.params, active, s.cos, s.sin, n)
-		read := s.room.floats("read", len(at.queries))
-		if err = s.attend(i, read, at); err != nil {
+		if w.delta != nil {
+			err = s.delta(i, w, active)
+		} else {
+			err = s.attention(i, w, active)
+		}
+		if err != nil {
 			return
 		}
-		s.attended(w.params, active, read, at.gate, n)
 		s.feedForward(w, active, n)
 		for j, slot := range s.slots {
 			copy(rows[slot*hidden:][:hidden], active[j*hidden:])
 		}
 	})
 	return err
+}
+
+// attention is the first part of a layer: all but the feed-forward network.
+func (s *hostStep) attention(layer int, w hostLayerWeights, x []float32) error {
+	n := len(s.slots)
+	at := s.project(w.params, x, s.cos, s.sin, n)
+	read := s.room.floats("read", len(at.queries))
+	if err := s.attend(layer, read, at); err != nil {
+		return err
+	}
+	s.attended(w.params, x, read, at.gate, n)
+	return nil
 }
 
 // attend puts the new keys and values into the cache, and what the queries read there into read.

@@ -28,15 +28,15 @@ func (p hostParams) vector(name string) []float32 {
 // always is.
 const hostElements = 4 << 20
 
-// hostComputes says whether the host runs a layer's steps itself. Recurrent states are left to the programs, and without vector instructions
-// experts.
+// hostComputes says whether the host runs a layer's steps itself. Without vector instructions recurrent states and experts are
+// left to the programs.
 func (m *Model) hostComputes(kind layerKind) bool {
 	switch {
-	case !m.runtime.HostStep || !m.runtime.HostCache || m.mesh.Size() > 1 || m.dtype == dtypes.Float16 || kind.linear:
+	case !m.runtime.HostStep || !m.runtime.HostCache || m.mesh.Size() > 1 || m.dtype == dtypes.Float16:
 		return false
 	case hostmath.HasVectors():
-		return true
-	case kind.sparse:
+		return !kind.linear || m.hostKind(kind)
+	case kind.linear || kind.sparse:
 		return false
 	case m.dtype == dtypes.Int8:
 		return true
@@ -48,6 +48,7 @@ func (m *Model) hostComputes(kind layerKind) bool {
 type hostLayerWeights struct {
 	params  hostParams
 	experts []hostParams
+	delta   *hostDelta // of a layer with a recurrent state
 }
 
 // hostWeights are the parameters that the host computes with.
@@ -76,6 +77,9 @@ func (m *Model) viewWeights() (w hostWeights, err error) {
 	for i := range w.layers {
 		if kind := t.kindAt(i); m.hostComputes(kind) || m.hostPrompts(kind) {
 			w.layers[i].params = view(groupLayer(i), layerParams(t, kind))
+			if kind.linear && err == nil {
+				w.layers[i].delta = newHostDelta(w.layers[i].params, t.Delta)
+			}
 			for e := 0; kind.sparse && e < t.MoE.Experts; e++ {
 				w.layers[i].experts = append(w.layers[i].experts, view(groupExpert(i, e), expertParams(t, e)))
 			}

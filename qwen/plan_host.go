@@ -31,5 +31,9 @@ func (p *Planner) hostPrompt(page PagePlan) int64 {
 	queries, keys := t.Heads*t.HeadDim, t.KVHeads*t.HeadDim
 	inner := max(t.Intermediate, t.MoE.Intermediate, t.MoE.Shared)
 	held := p.floats(n, t.Hidden) + 2*p.floats(n, t.RotaryDim/2) + p.floats(n, keys)
-	return p.hostRooms(page) + held + p.floats(min(n, hostRowsAtOnce), t.Hidden+3*queries+4*keys+3*inner)
+	work := t.Hidden + 3*queries + 4*keys + 3*inner
+	if d := t.Delta; t.Linear != nil {
+		work += 2*d.Channels() + 2*d.ValueHeads*d.ValueDim
+	}
+	return p.hostRooms(page) + held + p.floats(min(n, hostRowsAtOnce), work)
 }

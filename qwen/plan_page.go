@@ -148,7 +148,7 @@ func (p *Planner) prompt(page PagePlan) (left, most int64) {
 			left += p.floats(dims...)
 		}
 	}
-	if t.Linear == nil && p.m.hostPrompts(layerKind{}) {
+	if p.m.hostPrompts(layerKind{}) && (t.Linear == nil || p.m.hostPrompts(layerKind{linear: true})) {
 		return left, left + p.hostPrompt(page)
 	}
 	queries := local.Heads * t.HeadDim

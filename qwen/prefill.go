@@ -159,12 +159,14 @@ func (p *prompt) run(ctx context.Context, store storeFunc) error {
 		}
 	}
 	for i := range p.m.Spec.Text.Layers {
-		layer := p.attentionLayer
-		switch kind := p.m.Spec.Text.kindAt(i); {
+		layer, kind := p.attentionLayer, p.m.Spec.Text.kindAt(i)
+		switch host := p.m.hostPrompts(kind); {
+		case host && kind.linear:
+			layer = p.hostDeltaLayer
+		case host:
+			layer = p.hostAttentionLayer
 		case kind.linear:
 			layer = p.deltaLayer
-		case p.m.hostPrompts(kind):
-			layer = p.hostAttentionLayer
 		}
 		left, err := layer(ctx, i)
 		if err != nil {

@@ -301,6 +301,42 @@ func testLayerNorm(t *testing.T) {
 	near(t, []float32{-2 / 2.380476, -2 / 2.380476, 5 + 3/2.380476, -1 / 1.7320508, -2 / 1.7320508, 5 + 2/1.7320508}, out)
 }
 
+// The rule as its paper has it, and a few tokens after each other.
+func TestGatedDelta(t *testing.T) { eachWay(t, testGatedDelta) }
+
+func testGatedDelta(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	const keyDim, valueDim = 24, 48
+	state, want := random(r, keyDim*valueDim), make([]float64, keyDim*valueDim)
+	for i, v := range state {
+		want[i] = float64(v)
+	}
+	var room DeltaRoom
+	for range 3 {
+		q, k, v, decay, rate := random(r, keyDim), random(r, keyDim), random(r, valueDim), 0.8, 0.05
+		for i := range want {
+			want[i] *= decay
+		}
+		read := make([]float32, valueDim)
+		for j := range valueDim {
+			var known float64
+			for i := range keyDim {
+				known += float64(k[i]) * want[i*valueDim+j]
+			}
+			for i := range keyDim {
+				want[i*valueDim+j] += float64(k[i]) * rate * (float64(v[j]) - known)
+				read[j] += q[i] * float32(want[i*valueDim+j])
+			}
+		}
+		got := make([]float32, valueDim)
+		GatedDelta(got, state, q, k, v, float32(decay), float32(rate), &room)
+		near(t, read, got)
+		for i := range want {
+			require.InDelta(t, want[i], state[i], 1e-4)
+		}
+	}
+}
+
 // Parallel covers each index once.
 func TestParallel(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 7, 1000} {

@@ -15,7 +15,7 @@ func native() (all []*instructions) {
 		all = append(all, &instructions{
 			name: "AVX-512", lanes: 16,
 			floats: [3]kernel{oneFloat512, twoFloat512, fourFloat512}, halves: [3]kernel{oneHalf512, twoHalf512, fourHalf512},
-			ints: [3]kernel{oneInt512, twoInt512, fourInt512}, whole: 1, most: most512, columns: columns512, exp: exp512, swiglu: swiglu512,
+			ints: [3]kernel{oneInt512, twoInt512, fourInt512}, whole: 1, most: most512, columns: columns512, outer: outer512, exp: exp512, swiglu: swiglu512,
 		})
 		if cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VNNI {
 			vnni := *all[0]
@@ -32,7 +32,7 @@ func native() (all []*instructions) {
 		all = append(all, &instructions{
 			name: "AVX2", lanes: 8,
 			floats: [3]kernel{oneFloat256, twoFloat256}, halves: [3]kernel{oneHalf256, twoHalf256},
-			ints: [3]kernel{oneInt256, twoInt256}, whole: 8, most: most256, columns: columns256, exp: exp256, swiglu: swiglu256,
+			ints: [3]kernel{oneInt256, twoInt256}, whole: 8, most: most256, columns: columns256, outer: outer256, exp: exp256, swiglu: swiglu256,
 		})
 	}
 	return all
@@ -122,6 +122,12 @@ func columns512(a *columnOperands)
 
 //go:noescape
 func columns256(a *columnOperands)
+
+//go:noescape
+func outer512(s *float32, rows, columns int, k, v *float32, decay float32)
+
+//go:noescape
+func outer256(s *float32, rows, columns int, k, v *float32, decay float32)
 
 //go:noescape
 func most512(x *float32, n int) float32

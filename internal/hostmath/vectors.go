@@ -47,6 +47,7 @@ type instructions struct {
 	tileInts, tileHalves tileKernel
 	halve                func(upper, lower *bfloat16.BFloat16, x *float32, n int)
 	columns              func(*columnOperands)
+	outer                func(s *float32, rows, columns int, k, v *float32, decay float32)
 	most                 func(x *float32, n int) float32
 	exp                  func(x *float32, n int, top float32) float32
 	swiglu               func(out, gate, value *float32, n int)
