@@ -23,7 +23,16 @@ const hostQueries = 64
 
 // hostTower says whether the host runs prompts and images itself, in so far as it can run a layer.
 func (m *Model) hostTower() bool {
-	return m.runtime.HostPrompt && hostmath.HasVectors() && m.mesh.Size() == 1 && m.dtype != dtypes.Float16
+	r := m.runtime
+	return r.HostPrompt && r.HostStep && r.HostCache && hostmath.HasVectors() && m.mesh.Size() == 1 && m.dtype != dtypes.Float16
+}
+
+// matrixElements bounds the elements of a buffer with a matrix, as the runtime has it for its programs; 0 is no bound.
+func (m *Model) matrixElements() int {
+	if m.hostTower() {
+		return 0
+	}
+	return m.runtime.MatrixElements
 }
 
 // hostPrompts says whether the host runs prompts through layers of a kind.

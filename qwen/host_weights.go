@@ -121,7 +121,7 @@ func (m *Model) hostGroup(name string, declared []param) (hostParams, error) {
 		if dims := d.dims(); len(dims) == 2 {
 			w.In = dims[1]
 		}
-		for range d.buffers(m.runtime.MatrixElements) {
+		for range d.buffers(m.matrixElements()) {
 			part, err := hostPart(take())
 			if err != nil {
 				return nil, err

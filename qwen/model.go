@@ -39,12 +39,12 @@ type Runtime struct {
 	ExactShapes bool
 	// HostCache lets the host write the rows of the key-value cache, which needs buffers shared with the host.
 	HostCache bool
-	// HostStep lets the host run the layers of a step itself, in place of programs, and the output layer, where HostCache is set, the layer is an
-	// ordinary one, and the host has vector instructions, or, without them, the layer is small or in int8: for backends that run a graph an
-	// operation at a time, or read the weights for a few rows more slowly than memory gives them.
+	// HostStep lets the host run the layers of a step itself, in place of programs, and the output layer, where HostCache is set, and the
+	// host has vector instructions, or, without them, the layer is an ordinary one and small or in int8: for backends that run a graph an
+	// operation at a time, or read the weights for a few rows more slowly than memory gives them. Weights in float16 are left to programs.
 	HostStep bool
-	// HostPrompt lets the host run images through the vision tower and prompts through the layers of the text tower itself, where HostCache is set, a
-	// layer is an ordinary one, and the host has vector instructions.
+	// HostPrompt lets the host run images through the vision tower and prompts through the text tower itself too, where it has vector
+	// instructions. HostStep and HostCache are to be set.
 	HostPrompt bool
 	// HalfCache keeps the keys and values of the cache in bfloat16 where attention is in that type anyhow (Traits.HalfAttention):
 	// half the memory, and, since all of it is read for a token, half the time.
@@ -135,7 +135,7 @@ func (m *Model) load(ctx context.Context, fsys fs.FS, opts LoadOptions) (*Model,
 	if err := checkWeights(m.Spec, file); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}
-	l := loader{mesh: m.mesh, file: weightFile{file, m.Spec.Quantization}, dtype: m.dtype, limit: m.runtime.MatrixElements}
+	l := loader{mesh: m.mesh, file: weightFile{file, m.Spec.Quantization}, dtype: m.dtype, limit: m.matrixElements()}
 	if m.weights, err = l.load(ctx, m.Spec.groups(), opts.Progress); err != nil {
 		return nil, fmt.Errorf("qwen: load: %w", err)
 	}

@@ -103,7 +103,7 @@ func (p *Planner) Weights() WeightsPlan {
 	for _, g := range p.m.Spec.groups() {
 		for _, param := range g.params {
 			w.Parameters += int64(elements(param.dims()))
-			for _, parts := range param.buffers(p.m.runtime.MatrixElements) {
+			for _, parts := range param.buffers(p.m.matrixElements()) {
 				shape := param.share(param.shape(parts, p.m.dtype), p.m.mesh.Size())
 				n := p.round(shape.ByteSize())
 				if shape.DType == dtypes.Int8 {

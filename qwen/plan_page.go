@@ -105,7 +105,7 @@ func (p *Planner) packed() int64 {
 	}
 	v, t := p.m.local.Vision, p.m.local.Text
 	largest := max(2*v.Hidden*v.Intermediate, 3*v.Hidden*v.Hidden, v.MergedDim()*v.MergedDim(), 2*t.Hidden*t.Intermediate)
-	return p.floats(min(largest, p.m.runtime.MatrixElements))
+	return p.floats(min(largest, p.m.matrixElements()))
 }
 
 // vision is the most that the vision tower takes.

@@ -30,6 +30,10 @@ func TestRuntimeVariants(t *testing.T) {
 		"blocks of queries":  func(r *qwen.Runtime) { r.Traits.BlockBytes = 1 },
 		"steps by the host":  func(r *qwen.Runtime) { r.HostStep = r.HostCache },
 		"steps by programs":  func(r *qwen.Runtime) { r.HostStep = false },
+		"all by the host":    func(r *qwen.Runtime) { r.HostStep, r.HostPrompt = r.HostCache, r.HostCache },
+		"stripes by the host": func(r *qwen.Runtime) {
+			r.HostStep, r.HostPrompt, r.ExactShapes, r.StripeLimit, r.StripeRows = r.HostCache, r.HostCache, false, 8, 16
+		},
 	}
 	if device.IsXLA() { // the pure-Go backend cannot write a part of a tensor
 		variants["cache on the device"] = func(r *qwen.Runtime) { r.HostCache = false }
@@ -42,11 +46,12 @@ func TestRuntimeVariants(t *testing.T) {
 	}
 	for golden, few := range goldens {
 		for name, change := range variants {
-			if few && device.IsXLA() && !slices.Contains([]string{"matrices in parts", "stripes", "matrix products", "cache on the device"}, name) {
+			if few && device.IsXLA() && !slices.Contains([]string{"matrices in parts", "stripes", "matrix products", "cache on the device", "all by the host"}, name) {
 				continue // each compiles a model anew, and the rest is the same code
 			}
 			t.Run(golden+"/"+name, func(t *testing.T) {
 				r := device.Runtime()
+				r.HostPrompt = false // the graph is what most are about
 				change(&r)
 				fsys := os.DirFS(filepath.Join("testdata", "golden", golden))
 				m := loadModel(t, r, fsys)

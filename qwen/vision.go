@@ -34,7 +34,7 @@ func (m *Model) declare(b *program.Builder, declared []param) params {
 func (m *Model) declareAs(b *program.Builder, prefix string, declared []param) params {
 	p := params{}
 	for _, d := range declared {
-		for i, parts := range d.buffers(m.runtime.MatrixElements) {
+		for i, parts := range d.buffers(m.matrixElements()) {
 			shape := d.shape(parts, m.dtype)
 			part := nn.Part{W: b.Input(fmt.Sprintf("%s%s/%d", prefix, d.name, i), shape.DType, shape.Dimensions...)}
 			if shape.DType == dtypes.Int8 {

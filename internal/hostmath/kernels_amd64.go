@@ -1,7 +1,6 @@
 package hostmath
 
 import (
-	"math"
 	"slices"
 	"unsafe"
 
@@ -37,19 +36,6 @@ func native() (all []*instructions) {
 	}
 	return all
 }
-
-// expTable holds the numbers of Exp for kernels_amd64.s, in its order, each for all lanes of a vector.
-//
-//nolint:unused // The assembly reads it.
-var expTable = func() (table [15][16]float32) {
-	// A vector's exponent is never below that of the least normal number.
-	for i, v := range []float32{-87.33, mostExp, log2E, round, ln2High, ln2Low, exp7, exp6, exp5, exp4, exp3, exp2, 1, -1, math.Float32frombits(127)} {
-		for j := range table[i] {
-			table[i][j] = v
-		}
-	}
-	return table
-}()
 
 //go:noescape
 func oneFloat512(a *operands)

@@ -1,12 +1,14 @@
-// Package hostmath holds the loops that the host runs itself where host and device are one: products of a matrix with a few
-// rows, and the attention of some queries. A backend that runs graphs an operation at a time, as GoMLX's pure-Go one does,
-// spends more on passing small arrays between its operations than on the numbers, and multiplies a single row on one core. XLA's CPU code
-// packs a matrix anew for every product, or reads it at a fraction of what memory gives.
+// Package hostmath holds the loops that the host runs itself where host and device are one: products of a matrix with some
+// rows, attention, norms and activations. A backend that runs graphs an operation at a time, as GoMLX's pure-Go one does,
+// spends more on passing small arrays between its operations than on the numbers, multiplies a single row on one core, and many rows
+// without vector instructions. XLA's CPU code packs a matrix anew for every product, or reads it at a fraction of what memory gives.
 //
-// On amd64 the loops are in assembly, for AVX-512 and for AVX2 with FMA: it needs no experiment of the compiler and no C. Elsewhere, and as what the
-// tests compare with, they are in plain Go.
+// On amd64 the loops are in assembly, for AVX-512, with VNNI and AMX where they are, and for AVX2 with FMA; on arm64 for NEON: it needs no
+// experiment of the compiler and no C. Elsewhere, and as what the tests compare with, they are in plain Go.
 //
-// All sums are float32, each of one row and one column of its own: what a row gives does not depend on the others.
+// Sums are float32, each of one row and one column of its own, and added up in one order: what a row gives does not depend on the others. Rows
+// that are multiplied with int8 on VNNI are rounded to 16 bits, and the sums are of integers, exact; beside bfloat16 on AMX the first 16
+// digits of a number count.
 package hostmath
 
 import (

@@ -1,0 +1,52 @@
+package hostmath
+
+// native are NEON's instructions, which every such processor has.
+func native() []*instructions {
+	return []*instructions{{
+		name: "NEON", lanes: 8,
+		floats: [3]kernel{oneFloat, twoFloat, fourFloat}, halves: [3]kernel{oneHalf, twoHalf, fourHalf}, ints: [3]kernel{oneInt, twoInt, fourInt},
+		whole: 8, columns: columnsNEON, outer: outerNEON, most: mostNEON, exp: expNEON, swiglu: swigluNEON,
+	}}
+}
+
+//go:noescape
+func oneFloat(a *operands)
+
+//go:noescape
+func twoFloat(a *operands)
+
+//go:noescape
+func fourFloat(a *operands)
+
+//go:noescape
+func oneHalf(a *operands)
+
+//go:noescape
+func twoHalf(a *operands)
+
+//go:noescape
+func fourHalf(a *operands)
+
+//go:noescape
+func oneInt(a *operands)
+
+//go:noescape
+func twoInt(a *operands)
+
+//go:noescape
+func fourInt(a *operands)
+
+//go:noescape
+func columnsNEON(a *columnOperands)
+
+//go:noescape
+func outerNEON(s *float32, rows, columns int, k, v *float32, decay float32)
+
+//go:noescape
+func mostNEON(x *float32, n int) float32
+
+//go:noescape
+func expNEON(x *float32, n int, top float32) float32
+
+//go:noescape
+func swigluNEON(out, gate, value *float32, n int)
