@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute/gobackend"
+
+	"github.com/omnidocs/omnidocs/internal/hostmath"
 )
 
 // openGo opens the pure-Go backend. It cannot fail without options.
@@ -23,16 +25,13 @@ func openGo(options string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	vector := "without SIMD: build with GOEXPERIMENT=simd for several times the speed"
-	switch {
-	case builtWithSIMD:
-		vector = "with SIMD"
-	case runtime.GOARCH != "amd64":
-		vector = "without SIMD"
+	vector := "without vector instructions"
+	if name := hostmath.Vectors(); name != "" {
+		vector = "with " + name
 	}
 	return &Device{
 		backend:     be,
 		kind:        KindGo,
-		description: fmt.Sprintf("pure Go on the CPU, %d threads, built %s (%s, %s/%s)", runtime.GOMAXPROCS(0), vector, runtime.Version(), runtime.GOOS, runtime.GOARCH),
+		description: fmt.Sprintf("pure Go on the CPU, %d threads, %s (%s, %s/%s)", runtime.GOMAXPROCS(0), vector, runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/internal/hostmath"
 )
 
 // noPlugins takes the plugins of this machine out of the way of a test of automatic choices.
@@ -84,7 +86,7 @@ func TestOpenGo(t *testing.T) {
 	require.Equal(t, KindGo, dev.Kind())
 	require.Equal(t, "go", dev.Name())
 	require.Contains(t, dev.Description(), "pure Go")
-	require.Contains(t, dev.Description(), "SIMD")
+	require.Contains(t, dev.Description(), hostmath.Vectors())
 	require.Empty(t, dev.Plugin())
 	require.Empty(t, dev.Notes())
 	require.False(t, dev.IsXLA())

@@ -14,7 +14,6 @@ import (
 // BenchmarkTinyA5 reads an A5 page at 100 dpi, 583×827 px, with the embedded model: about a token a character.
 //
 //	go test ./backend -run '^$' -bench TinyA5 -benchtime 3x
-//	GOEXPERIMENT=simd go test ./backend -run '^$' -bench TinyA5 -benchtime 3x
 //
 // The device is the pure-Go one. A page has as many tokens as the model writes, at most 1,400.
 func BenchmarkTinyA5(b *testing.B) {

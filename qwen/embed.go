@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 )
 
 // embedTokens are the embeddings of tokens, [rows, hidden], which are on the device too.
@@ -28,11 +26,10 @@ func (m *Model) embedTokens(ctx context.Context, on compute.Buffer, tokens []int
 		}
 	}
 	hidden := m.Spec.Text.Hidden
-	x, flats, err := m.mesh.Shared(shapes.Make(dtypes.Float32, len(tokens), hidden))
+	x, flat, err := m.hostBuffer(len(tokens), hidden)
 	if err != nil {
 		return nil, err
 	}
-	flat := flats[0].([]float32)
 	eachHostRow(len(tokens), hidden, func(i int) { host.embedding.Row(flat[i*hidden:][:hidden], int(tokens[i])) })
 	return x, nil
 }

@@ -17,8 +17,20 @@ type hostLayers struct {
 // hostRoom is memory for numbers of several purposes, used again.
 type hostRoom map[string][]float32
 
-// hostRooms are there for the next page, until the garbage collector finds them idle.
-var hostRooms = sync.Pool{New: func() any { return hostRoom{} }}
+// roomPool keeps rooms for the next use, until the garbage collector finds them idle. The zero value is ready.
+type roomPool struct{ kept sync.Pool }
+
+func (p *roomPool) take() hostRoom {
+	if room, ok := p.kept.Get().(hostRoom); ok {
+		return room
+	}
+	return hostRoom{}
+}
+
+func (p *roomPool) put(room hostRoom) { p.kept.Put(room) }
+
+// Rooms grow to what they are used for, so that each use has its own: pages, the attention of a page on a core, and steps.
+var pageRooms, attentionRooms, stepRooms roomPool
 
 // floats are n numbers for a purpose, whatever they are.
 func (r hostRoom) floats(purpose string, n int) []float32 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -80,11 +79,14 @@ func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []comp
 
 // hostBuffer makes a buffer of zeros that the host can write, with its numbers.
 func (m *Model) hostBuffer(dims ...int) (compute.Buffer, []float32, error) {
-	b, flats, err := m.mesh.Shared(shapes.Make(dtypes.Float32, dims...))
+	b, _, err := m.mesh.Shared(shapes.Make(dtypes.Float32, dims...))
 	if err != nil {
 		return nil, nil, err
 	}
-	flat := flats[0].([]float32)
+	flat, err := hostView[float32](b)
+	if err != nil {
+		return nil, nil, errors.Join(err, b.Finalize())
+	}
 	clear(flat)
 	return b, flat, nil
 }
@@ -165,9 +167,6 @@ type hostKeys struct {
 	mask         func(i int, scores []float32)
 }
 
-// attentionRooms are room for what hostAttention has on a core.
-var attentionRooms = sync.Pool{New: func() any { return hostRoom{} }}
-
 // hostAttention is the attention of queries [n, heads, dim], hostQueries at a time, against what seen gives for those of a head from the first on.
 func hostAttention(read, queries []float32, n, heads, dim int, seen func(head, first int) hostKeys) {
 	blocks, width, longest := (n+hostQueries-1)/hostQueries, heads*dim, 0
@@ -175,8 +174,8 @@ func hostAttention(read, queries []float32, n, heads, dim int, seen func(head, f
 		longest = max(longest, seen(0, block*hostQueries).n)
 	}
 	hostmath.Parallel(heads*blocks, 2*dim*longest*min(n, hostQueries), func(from, to int) {
-		room, wide := attentionRooms.Get().(hostRoom), wide(dim)
-		defer attentionRooms.Put(room)
+		room, wide := attentionRooms.take(), wide(dim)
+		defer attentionRooms.put(room)
 		scores := room.floats("scores", hostQueries*(longest+hostmath.ColumnMultiple))
 		q, out := room.floats("queries", hostQueries*wide), room.floats("read", hostQueries*wide)
 		for task := from; task < to; task++ {

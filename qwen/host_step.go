@@ -25,7 +25,7 @@ type hostStep struct {
 
 // newHostStep is a step of the active slots, with the angles of all.
 func newHostStep(m *Model, cache *Cache, active []bool, turn angles) *hostStep {
-	s, half := &hostStep{hostLayers: hostLayers{m, hostRooms.Get().(hostRoom)}, cache: cache}, m.Spec.Text.RotaryDim/2
+	s, half := &hostStep{hostLayers: hostLayers{m, stepRooms.take()}, cache: cache}, m.Spec.Text.RotaryDim/2
 	for slot, on := range active {
 		if on {
 			s.slots = append(s.slots, slot)

@@ -7,8 +7,6 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 
 	"github.com/omnidocs/omnidocs/internal/hostmath"
 	"github.com/omnidocs/omnidocs/internal/nn"
@@ -43,8 +41,8 @@ func (e *encoding) runHost(ctx context.Context, out *Visual) error {
 		return err
 	}
 	v := e.m.Spec.Vision
-	room := hostRooms.Get().(hostRoom)
-	defer hostRooms.Put(room)
+	room := pageRooms.take()
+	defer pageRooms.put(room)
 	h := &hostEncoding{
 		encoding: e, host: host, room: room, x: room.floats("patches", e.rows*v.Hidden), queries: room.floats("queries", e.rows*v.Hidden),
 	}
@@ -67,14 +65,14 @@ func (e *encoding) runHost(ctx context.Context, out *Visual) error {
 			return err
 		}
 		if j := slices.Index(v.Deepstack, i); j >= 0 {
-			rows, err := h.merge(ctx, host.deepstack[j], true)
+			rows, err := h.merge(ctx, host.deepstack[j])
 			if err != nil {
 				return err
 			}
 			out.deepstack = append(out.deepstack, rows)
 		}
 	}
-	out.rows, err = h.merge(ctx, host.merger, false)
+	out.rows, err = h.merge(ctx, host.merger)
 	return err
 }
 
@@ -226,14 +224,13 @@ func (e *hostEncoding) rest(p hostParams, from, to int) {
 }
 
 // merge is mergerGraph for all rows.
-func (e *hostEncoding) merge(ctx context.Context, p hostParams, deepstack bool) (compute.Buffer, error) {
+func (e *hostEncoding) merge(ctx context.Context, p hostParams) (compute.Buffer, error) {
 	v := e.m.Spec.Vision
 	unit := v.MergeSize * v.MergeSize
-	b, flats, err := e.m.mesh.Shared(shapes.Make(dtypes.Float32, e.rows/unit, v.OutHidden))
+	b, rows, err := e.m.hostBuffer(e.rows/unit, v.OutHidden)
 	if err != nil {
 		return nil, err
 	}
-	rows := flats[0].([]float32)
 	norm, first, second := v.mergerKeys()
 	err = e.eachRows(ctx, func(from, to int) {
 		x, n := e.norm(p, norm, e.x[from*v.Hidden:to*v.Hidden]), (to-from)/unit

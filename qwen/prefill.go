@@ -125,8 +125,8 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store s
 			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
 		}
 	}
-	p := &prompt{m: m, layout: l, visual: visual, room: hostRooms.Get().(hostRoom)}
-	defer hostRooms.Put(p.room)
+	p := &prompt{m: m, layout: l, visual: visual, room: pageRooms.take()}
+	defer pageRooms.put(p.room)
 	var rows int
 	p.rows, rows = m.promptRows(len(l.IDs))
 	for from := 0; from < p.rows; from += rows {

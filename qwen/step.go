@@ -58,7 +58,7 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 		return nil, err
 	}
 	host := newHostStep(m, cache, active, turn)
-	defer hostRooms.Put(host.room)
+	defer stepRooms.put(host.room)
 	for i := range t.Layers {
 		if m.hostComputes(t.kindAt(i)) {
 			if err := host.layer(ctx, i, x); err != nil {

@@ -1,9 +1,6 @@
 package hostmath
 
-import (
-	"math"
-	"sync"
-)
+import "math"
 
 // Activation is a function of each of some numbers, in place.
 type Activation func(x []float32)
@@ -12,12 +9,12 @@ type Activation func(x []float32)
 const activationRun = 512
 
 // activationRooms are room for as many numbers.
-var activationRooms = sync.Pool{New: func() any { return new([activationRun]float32) }}
+var activationRooms pool[[activationRun]float32]
 
 // sigmoids makes x·sigmoid(f(x)) of each x, where minus puts -f of some numbers into t.
 func sigmoids(x []float32, minus func(t, x []float32)) {
-	room := activationRooms.Get().(*[activationRun]float32)
-	defer activationRooms.Put(room)
+	room := activationRooms.get()
+	defer activationRooms.put(room)
 	for ; len(x) > 0; x = x[min(len(x), activationRun):] {
 		run := x[:min(len(x), activationRun)]
 		t := room[:len(run)]
@@ -62,8 +59,8 @@ func GELUTanh(x []float32) {
 // Mathematical Functions, 7.1.26.
 func GELU(x []float32) {
 	const p, a1, a2, a3, a4, a5 = 0.3275911, 0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429
-	room := activationRooms.Get().(*[activationRun]float32)
-	defer activationRooms.Put(room)
+	room := activationRooms.get()
+	defer activationRooms.put(room)
 	for ; len(x) > 0; x = x[min(len(x), activationRun):] {
 		run := x[:min(len(x), activationRun)]
 		e := room[:len(run)]

@@ -2,7 +2,6 @@ package hostmath
 
 import (
 	"slices"
-	"sync"
 	"unsafe"
 
 	"github.com/gomlx/compute/dtypes/bfloat16"
@@ -24,14 +23,14 @@ type room struct {
 	words  []int32
 }
 
-var rooms = sync.Pool{New: func() any { return new(room) }}
+var rooms pool[room]
 
 // grown is room for n numbers, whatever they are.
 func grown[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
 
 // factor makes the form of x that suits the matrix. It is to be freed.
 func (m Matrix) factor(x []float32, few int) *factor {
-	f := &factor{x: x, few: few, n: m.In, room: rooms.Get().(*room)}
+	f := &factor{x: x, few: few, n: m.In, room: rooms.get()}
 	v, n := vectors, m.In
 	if v == nil || len(m.Parts) == 0 {
 		return f
@@ -73,4 +72,4 @@ func (m Matrix) factor(x []float32, few int) *factor {
 	return f
 }
 
-func (f *factor) free() { rooms.Put(f.room) }
+func (f *factor) free() { rooms.put(f.room) }

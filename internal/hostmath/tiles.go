@@ -1,7 +1,6 @@
 package hostmath
 
 import (
-	"sync"
 	"unsafe"
 
 	"github.com/gomlx/compute/dtypes/bfloat16"
@@ -47,14 +46,14 @@ func words[T int8 | bfloat16.BFloat16](x []T) []int32 {
 }
 
 // tileSums are room for what a tileKernel writes, int32 or float32.
-var tileSums = sync.Pool{New: func() any { return new([tileBlocks * tileRows * tileRows]uint32) }}
+var tileSums pool[[tileBlocks * tileRows * tileRows]uint32]
 
 // tileProducts puts the products of the rows from up to to of w, [many, n], with few rows of x that are packed into what give makes of the sums
 // of a row of w and of some rows of x: upper ones and lower ones.
 func tileProducts[T int8 | bfloat16.BFloat16, S int32 | float32](w []T, from, to int, packed []int32, few, n int, kernel tileKernel, give func(i, row int, upper, lower []S)) {
 	stride := n * int(unsafe.Sizeof(w[0]))
-	room := tileSums.Get().(*[tileBlocks * tileRows * tileRows]uint32)
-	defer tileSums.Put(room)
+	room := tileSums.get()
+	defer tileSums.put(room)
 	sums := unsafe.Slice((*S)(unsafe.Pointer(room)), len(room))
 	for first := from; first < to; {
 		blocks, at := min(tileBlocks, (to-first)/tileRows), first

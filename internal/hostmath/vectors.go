@@ -2,7 +2,6 @@ package hostmath
 
 import (
 	"math"
-	"sync"
 	"unsafe"
 
 	"github.com/gomlx/compute/dtypes/bfloat16"
@@ -29,7 +28,7 @@ type operands struct {
 
 type kernel func(*operands)
 
-var operandsPool = sync.Pool{New: func() any { return new(operands) }}
+var operandsPool pool[operands]
 
 // instructions are the kernels for a kind of processor. Those for products take one, two, and, where there is such a kernel, four rows
 // of x; and they, as exp and swiglu, take at least one number, and as many as whole divides.
@@ -68,6 +67,14 @@ func best(all []*instructions) *instructions {
 
 // HasVectors says whether the loops of this package use vector instructions, with which they are as fast as memory lets them be.
 func HasVectors() bool { return vectors != nil }
+
+// Vectors names the vector instructions in use, and is empty where there are none.
+func Vectors() string {
+	if vectors == nil {
+		return ""
+	}
+	return vectors.name
+}
 
 // of are the kernels for a kind of number.
 func of[T number](v *instructions) [3]kernel {
@@ -137,8 +144,8 @@ func tiled[T number](out rows[float32], w rows[T], many, few, n, lanes int, kern
 	if passes > 1 {
 		tile *= tileBlocks
 	}
-	a := operandsPool.Get().(*operands) // what a kernel is given goes to the heap
-	defer operandsPool.Put(a)
+	a := operandsPool.get()
+	defer operandsPool.put(a)
 	a.n, a.pace = n, lanes*size/passes
 	for first := 0; first < many; first += tile {
 		last := min(many, first+tile)
