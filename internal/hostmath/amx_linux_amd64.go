@@ -2,6 +2,7 @@ package hostmath
 
 import (
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/cpu"
 )
@@ -13,9 +14,21 @@ func hasTiles() bool {
 		return false
 	}
 	const (
+		archGetXcompPerm = 0x1022
 		archReqXcompPerm = 0x1023
 		xfeatureTileData = 18
+		tiles            = 3 << 17 // their configuration and their data, in XCR0
 	)
-	_, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archReqXcompPerm, xfeatureTileData, 0)
-	return errno == 0
+	if enabledStates()&tiles != tiles { // the system below does not keep them
+		return false
+	}
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archReqXcompPerm, xfeatureTileData, 0); errno != 0 {
+		return false
+	}
+	var granted uint64
+	_, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archGetXcompPerm, uintptr(unsafe.Pointer(&granted)), 0)
+	return errno == 0 && granted>>xfeatureTileData&1 == 1
 }
+
+// enabledStates is XCR0, which says what registers the system keeps.
+func enabledStates() uint32
