@@ -103,7 +103,7 @@ type prompt struct {
 	rows    int // tokens, with padding
 	stripes []promptStripe
 	scratch buffers
-	room    hostRoom
+	room    hostRoom // of run
 }
 
 // promptStripe is a run of rows of a prompt.
@@ -125,8 +125,7 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store s
 			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
 		}
 	}
-	p := &prompt{m: m, layout: l, visual: visual, room: pageRooms.take()}
-	defer pageRooms.put(p.room)
+	p := &prompt{m: m, layout: l, visual: visual}
 	var rows int
 	p.rows, rows = m.promptRows(len(l.IDs))
 	for from := 0; from < p.rows; from += rows {
@@ -150,6 +149,8 @@ func (p *prompt) states() buffers {
 func (p *prompt) free() error { return errors.Join(p.states().free(), p.scratch.free()) }
 
 func (p *prompt) run(ctx context.Context, store storeFunc) error {
+	p.room = pageRooms.take()
+	defer pageRooms.put(p.room)
 	if err := p.embed(ctx); err != nil {
 		return err
 	}
@@ -215,11 +216,7 @@ func (p *prompt) embed(ctx context.Context) (err error) {
 			}
 			s.index = append(s.index, index)
 		}
-		in, err := p.scratch.keep(m, ids[s.from:to], s.rows)
-		if err != nil {
-			return err
-		}
-		if s.x, err = m.embedTokens(ctx, in, ids[s.from:to]); err != nil {
+		if s.x, err = m.embedTokens(ctx, ids[s.from:to]); err != nil {
 			return err
 		}
 	}

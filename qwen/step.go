@@ -36,27 +36,12 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 	}
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
-	in, err := scratch.keep(m, tokens, cache.slots)
-	if err != nil {
-		return nil, err
-	}
 	turn := textAngles(t, [3][]int32{cache.next, cache.next, cache.next}, cache.slots)
-	cos, err := scratch.keep(m, turn.cos, cache.slots, t.RotaryDim/2)
+	x, err := m.embedTokens(ctx, tokens)
 	if err != nil {
 		return nil, err
 	}
-	sin, err := scratch.keep(m, turn.sin, cache.slots, t.RotaryDim/2)
-	if err != nil {
-		return nil, err
-	}
-	s := step{m: m, cache: cache, active: active, turn: []compute.Buffer{cos, sin}}
-	if s.length, err = s.lengths(&scratch); err != nil {
-		return nil, err
-	}
-	x, err := m.embedTokens(ctx, in, tokens)
-	if err != nil {
-		return nil, err
-	}
+	var s *step // made when a layer needs it: what the host runs needs nothing on the device
 	host := newHostStep(m, cache, active, turn)
 	defer stepRooms.put(host.room)
 	for i := range t.Layers {
@@ -65,6 +50,11 @@ func (m *Model) step(ctx context.Context, cache *Cache, tokens []int32, active [
 				return nil, errors.Join(err, x.Finalize())
 			}
 			continue
+		}
+		if s == nil {
+			if s, err = newStep(m, cache, active, turn, &scratch); err != nil {
+				return nil, errors.Join(err, x.Finalize())
+			}
 		}
 		next, err := s.layer(ctx, i, x)
 		if err = errors.Join(err, x.Finalize()); err != nil {
@@ -92,6 +82,20 @@ type step struct {
 	length []compute.Buffer
 	// idle stands for what an idle slot reads, where the host writes the cache.
 	idle compute.Buffer
+}
+
+// newStep puts on the device what the programs of a step take beside the cache, into scratch.
+func newStep(m *Model, cache *Cache, active []bool, turn angles, scratch *buffers) (s *step, err error) {
+	s = &step{m: m, cache: cache, active: active}
+	for _, flat := range [][]float32{turn.cos, turn.sin} {
+		b, err := scratch.keep(m, flat, cache.slots, m.Spec.Text.RotaryDim/2)
+		if err != nil {
+			return nil, err
+		}
+		s.turn = append(s.turn, b)
+	}
+	s.length, err = s.lengths(scratch)
+	return s, err
 }
 
 // lengths puts the lengths on the device.
