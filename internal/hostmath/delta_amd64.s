@@ -1,51 +1,32 @@
 #include "textflag.h"
 
-// Each row of s [rows, columns] is multiplied with decay, and a number of k times v added to it.
+// OUTER multiplies each row of s [rows, columns] with decay and adds a number of k times v to it, so many lanes at a time.
+#define OUTER(name, lanes, factor, key, sum) \
+TEXT name, NOSPLIT, $0-44 \
+	MOVQ s+0(FP), DI \
+	MOVQ rows+8(FP), CX \
+	MOVQ k+24(FP), R8 \
+	MOVQ v+32(FP), R9 \
+	VBROADCASTSS decay+40(FP), factor \
+row: \
+	VBROADCASTSS (R8), key \
+	XORQ DX, DX \
+column: \
+	VMULPS (DI)(DX*4), factor, sum \
+	VFMADD231PS (R9)(DX*4), key, sum \
+	VMOVUPS sum, (DI)(DX*4) \
+	ADDQ $lanes, DX \
+	CMPQ DX, columns+16(FP) \
+	JLT column \
+	LEAQ (DI)(DX*4), DI \
+	ADDQ $4, R8 \
+	DECQ CX \
+	JGT row \
+	VZEROUPPER \
+	RET
 
 // func outer512(s *float32, rows, columns int, k, v *float32, decay float32)
-TEXT ·outer512(SB), NOSPLIT, $0-44
-	MOVQ s+0(FP), DI
-	MOVQ rows+8(FP), CX
-	MOVQ k+24(FP), R8
-	MOVQ v+32(FP), R9
-	VBROADCASTSS decay+40(FP), Z0
-row:
-	VBROADCASTSS (R8), Z1
-	XORQ DX, DX
-column:
-	VMULPS (DI)(DX*4), Z0, Z2
-	VFMADD231PS (R9)(DX*4), Z1, Z2
-	VMOVUPS Z2, (DI)(DX*4)
-	ADDQ $16, DX
-	CMPQ DX, columns+16(FP)
-	JLT column
-	LEAQ (DI)(DX*4), DI
-	ADDQ $4, R8
-	DECQ CX
-	JGT row
-	VZEROUPPER
-	RET
+OUTER(·outer512(SB), 16, Z0, Z1, Z2)
 
 // func outer256(s *float32, rows, columns int, k, v *float32, decay float32)
-TEXT ·outer256(SB), NOSPLIT, $0-44
-	MOVQ s+0(FP), DI
-	MOVQ rows+8(FP), CX
-	MOVQ k+24(FP), R8
-	MOVQ v+32(FP), R9
-	VBROADCASTSS decay+40(FP), Y0
-row:
-	VBROADCASTSS (R8), Y1
-	XORQ DX, DX
-column:
-	VMULPS (DI)(DX*4), Y0, Y2
-	VFMADD231PS (R9)(DX*4), Y1, Y2
-	VMOVUPS Y2, (DI)(DX*4)
-	ADDQ $8, DX
-	CMPQ DX, columns+16(FP)
-	JLT column
-	LEAQ (DI)(DX*4), DI
-	ADDQ $4, R8
-	DECQ CX
-	JGT row
-	VZEROUPPER
-	RET
+OUTER(·outer256(SB), 8, Y0, Y1, Y2)
