@@ -86,7 +86,11 @@ func TestOpenGo(t *testing.T) {
 	require.Equal(t, KindGo, dev.Kind())
 	require.Equal(t, "go", dev.Name())
 	require.Contains(t, dev.Description(), "pure Go")
-	require.Contains(t, dev.Description(), hostmath.Vectors())
+	vectors := "without vector instructions"
+	if hostmath.HasVectors() {
+		vectors = "with " + hostmath.Vectors()
+	}
+	require.Contains(t, dev.Description(), vectors)
 	require.Empty(t, dev.Plugin())
 	require.Empty(t, dev.Notes())
 	require.False(t, dev.IsXLA())
