@@ -18,5 +18,8 @@
 // Each is compiled a block or layer at a time, and large pages and prompts go through in stripes: compiling takes a fraction of a
 // second, memory is that of one stripe, and a context is obeyed between them. Shapes are rounded up to a few sizes, with the padding masked.
 //
+// Where host and device are one the host runs layers itself, with loops of its own in place of graphs: a token's step, and on the
+// pure-Go backend, which takes many times as long, images and prompts too. [Runtime] says which.
+//
 // [Verify] compares every stage with what transformers computed, on the user's own device, checkpoint and pages.
 package qwen

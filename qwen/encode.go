@@ -75,7 +75,7 @@ type encoding struct {
 }
 
 // Encode runs the vision tower on an image's patches. The context is checked before each call to the device, of which the
-// longest is a block over one stripe.
+// longest is a block over one stripe, or, where the host runs it, before each half of a block over 256 patches.
 func (m *Model) Encode(ctx context.Context, p *Patches) (visual *Visual, err error) {
 	if err := m.checkPatches(p); err != nil {
 		return nil, err

@@ -53,7 +53,8 @@ type Runtime struct {
 	// host does not write the cache. 0 and 1 mean one, layer by layer. What a call has begun is not interrupted.
 	LoopTokens int
 	// MatrixElements, if not 0, bounds the elements of a buffer with a matrix: larger ones are held in several. The pure-Go
-	// backend reads small ones three times faster where few rows are multiplied with them.
+	// backend reads small ones three times faster where few rows are multiplied with them. Where the host runs prompts itself it counts for
+	// nothing.
 	MatrixElements int
 	// StripeLimit is the number of patches up to which an image goes through the vision tower as a whole; larger ones go in
 	// stripes of at most StripeRows patches. 0 means 2,048 and 512.

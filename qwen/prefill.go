@@ -47,7 +47,7 @@ func (p *Prompted) Close() error {
 }
 
 // Prompt runs a prompt through the text tower, with the visual tokens of its images. The context is checked before each half of
-// a layer.
+// a layer, or, where the host runs it, before each layer over 256 tokens.
 func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (prompted *Prompted, err error) {
 	out := &Prompted{length: len(l.IDs), next: l.Next}
 	defer func() {
