@@ -14,7 +14,7 @@ import (
 func (m *Model) Blank(tokens int) (prompted *Prompted, err error) {
 	t := m.local.Text
 	rows, _ := m.promptRows(tokens)
-	p := &Prompted{length: tokens, next: int32(tokens), rows: rows}
+	p := &Prompted{length: tokens, next: int32(tokens), rows: rows, left: &leftovers{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("qwen: blank prompt: %w", err), p.Close())
@@ -26,7 +26,7 @@ func (m *Model) Blank(tokens int) (prompted *Prompted, err error) {
 			dims = t.Delta.stateDims()
 		}
 		left := make([]compute.Buffer, len(dims))
-		p.left = append(p.left, left)
+		p.left.layers = append(p.left.layers, left)
 		for j, d := range dims {
 			if left[j], err = m.upload(make([]float32, elements(d)), d...); err != nil {
 				return nil, err

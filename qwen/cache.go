@@ -211,7 +211,7 @@ func (c *Cache) grow(ctx context.Context, layer, capacity int) error {
 	return buffers(old[:]).free()
 }
 
-// Take puts a prompt into a slot and frees what it took of it.
+// Take puts a prompt into a slot and frees what it took of it, unless a [Prefix] is to have it too.
 func (c *Cache) Take(ctx context.Context, slot int, p *Prompted) error {
 	err := error(nil)
 	switch {
@@ -223,10 +223,14 @@ func (c *Cache) Take(ctx context.Context, slot int, p *Prompted) error {
 	if err != nil {
 		return fmt.Errorf("qwen: cache: %w", err)
 	}
-	for layer := range p.left {
-		left := p.left[layer]
-		p.left[layer] = nil
-		if err := errors.Join(c.store(ctx, layer, slot, left, p), buffers(left).free()); err != nil {
+	shared := p.left.shared()
+	for layer, left := range p.left.layers {
+		err := c.store(ctx, layer, slot, left, p)
+		if !shared { // each layer's as soon as it can be
+			p.left.layers[layer] = nil
+			err = errors.Join(err, buffers(left).free())
+		}
+		if err != nil {
 			return fmt.Errorf("qwen: cache: %w", err)
 		}
 	}

@@ -142,8 +142,8 @@ func (m *Model) keepDraw(scratch *buffers, draw *Draw, rows int) error {
 // Logits returns the logits of all tokens of a prompt, [tokens, vocab] row by row. It is for checks against a reference:
 // reading a page needs those of the last token alone, and not on the host.
 func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (logits []float32, err error) {
-	drop := func(_ int, left []compute.Buffer, _ int) error { return buffers(left).free() }
-	p, err := m.prompt(ctx, l, visual, drop)
+	drop := func(_ int, left []compute.Buffer) error { return buffers(left).free() }
+	p, err := m.prompt(ctx, l, visual, PromptOptions{}, drop)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: logits: %w", err)
 	}

@@ -83,6 +83,19 @@ func WriteZeros(dir string) error {
 	return os.Truncate(path, 8+int64(len(text))+at)
 }
 
+// Floats are the numbers of a hidden state.
+func (h *Hidden) Floats() ([]float32, error) {
+	shape, err := h.x.Shape()
+	if err != nil {
+		return nil, err
+	}
+	flat := make([]float32, shape.Size())
+	return flat, h.x.ToFlatData(flat)
+}
+
+// Tokens is how many tokens of its prompt a prefix holds.
+func (x *Prefix) Tokens() int { return x.length }
+
 // Places are where in the host's memory the cache of each layer is, for devices whose memory that is.
 func (c *Cache) Places() (places []uintptr, err error) {
 	for _, layer := range c.layers {

@@ -151,21 +151,44 @@ func (p *prompt) hostDeltaLayer(ctx context.Context, layer int) (left []compute.
 			err = errors.Join(err, buffers(left).free())
 		}
 	}()
-	var kept [2][]float32
-	for i, dims := range m.stateDims() {
-		b, flat, err := m.hostBuffer(dims...)
-		if err != nil {
-			return left, err
-		}
-		left, kept[i] = append(left, b), flat
+	left, kept, err := m.hostStates(p.before(layer))
+	if err != nil {
+		return left, err
 	}
 	host, err := m.onHost()
 	if err != nil {
 		return left, err
 	}
 	l, w := hostLayers{m, p.room}, host.layers[layer]
-	return left, p.hostRows(ctx, func(x, _, _ []float32, _, n int) {
+	var markErr error
+	err = p.hostRows(ctx, p.marks, func(x, _, _ []float32, from, n int) {
 		l.delta(w, x, n, []hostSequence{{0, n, kept[0], kept[1]}})
 		l.feedForward(w, x, n)
+		for range p.marksIn(from+n-1, from+n) {
+			states, _, err := m.hostStates(left)
+			p.marked(layer, from+n, states)
+			markErr = errors.Join(markErr, err)
+		}
 	})
+	return left, errors.Join(err, markErr)
+}
+
+// hostStates are a layer's history and state that the host can write, with their numbers: copies of others, or zeros in place of none. With
+// an error there may be some of them.
+func (m *Model) hostStates(of []compute.Buffer) (states []compute.Buffer, flats [2][]float32, err error) {
+	for i, dims := range m.stateDims() {
+		b, flat, err := m.hostBuffer(dims...)
+		if err != nil {
+			return states, flats, err
+		}
+		states, flats[i] = append(states, b), flat
+		if of != nil {
+			from, err := hostView[float32](of[i])
+			if err != nil {
+				return states, flats, err
+			}
+			copy(flat, from)
+		}
+	}
+	return states, flats, nil
 }

@@ -74,7 +74,12 @@ func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []comp
 	}
 	l := hostPrompt{hostLayers: hostLayers{m, p.room}, w: host.layers[layer], rows: p.rows, keys: kept[0], values: kept[1]}
 	l.columns = l.room.floats("columns", t.KVHeads*t.HeadDim*wide(p.rows))
-	return left, p.hostRows(ctx, l.run)
+	if p.first > 0 {
+		if err := l.begin(p.behind, layer, p.first); err != nil {
+			return left, err
+		}
+	}
+	return left, p.hostRows(ctx, nil, l.run)
 }
 
 // hostBuffer makes a buffer of zeros that the host can write, with its numbers.
@@ -91,8 +96,9 @@ func (m *Model) hostBuffer(dims ...int) (compute.Buffer, []float32, error) {
 	return b, flat, nil
 }
 
-// hostRows calls f for runs of n rows of the prompt, from the first on: x [n, hidden], and the cosines and sines of their angles.
-func (p *prompt) hostRows(ctx context.Context, f func(x, cos, sin []float32, from, n int)) error {
+// hostRows calls f for runs of n rows of the prompt, from the first on: x [n, hidden], and the cosines and sines of their angles. No run has
+// rows on both sides of a mark.
+func (p *prompt) hostRows(ctx context.Context, marks []prefixMark, f func(x, cos, sin []float32, from, n int)) error {
 	hidden, half := p.m.Spec.Text.Hidden, p.m.Spec.Text.RotaryDim/2
 	for _, s := range p.stripes {
 		var flat [3][]float32
@@ -103,11 +109,16 @@ func (p *prompt) hostRows(ctx context.Context, f func(x, cos, sin []float32, fro
 			}
 		}
 		end := min(s.rows, len(p.layout.IDs)-s.from) // what is behind is padding
-		for from := 0; from < end; from += hostRowsAtOnce {
+		for from, to := 0, 0; from < end; from = to {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			to := min(end, from+hostRowsAtOnce)
+			to = min(end, from+hostRowsAtOnce)
+			for _, mark := range marks {
+				if at := mark.tokens - s.from; from < at {
+					to = min(to, at)
+				}
+			}
 			program.Paced(ctx, func() {
 				f(flat[0][from*hidden:to*hidden], flat[1][from*half:to*half], flat[2][from*half:to*half], s.from+from, to-from)
 			})
@@ -125,21 +136,48 @@ type hostPrompt struct {
 	keys, values, columns []float32
 }
 
+// begin takes the keys and values of a prefix's first tokens.
+func (l *hostPrompt) begin(x *Prefix, layer, tokens int) error {
+	t := l.m.Spec.Text
+	var from [2][]float32
+	for i, b := range x.left.layers[layer] {
+		var err error
+		if from[i], err = hostView[float32](b); err != nil {
+			return err
+		}
+	}
+	eachHostRow(t.KVHeads, tokens*t.HeadDim, func(head int) {
+		keys := from[0][head*x.rows*t.HeadDim:][:tokens*t.HeadDim]
+		copy(l.keys[head*l.rows*t.HeadDim:], keys)
+		copy(l.values[head*l.rows*t.HeadDim:], from[1][head*x.rows*t.HeadDim:][:tokens*t.HeadDim])
+		l.turn(head, 0, tokens)
+	})
+	return nil
+}
+
+// turn puts a head's keys of n rows on their side.
+func (l *hostPrompt) turn(head, from, n int) {
+	dim := l.m.Spec.Text.HeadDim
+	columns := l.columns[head*dim*wide(l.rows)+from:]
+	for i := range n {
+		for d, v := range l.keys[(head*l.rows+from+i)*dim:][:dim] {
+			columns[d*wide(l.rows)+i] = v
+		}
+	}
+}
+
 // run runs rows of the prompt, x [n, hidden], through the layer, in place, when those before them have gone.
 func (l *hostPrompt) run(x, cos, sin []float32, from, n int) {
 	t := l.m.Spec.Text
 	dim, group := t.HeadDim, t.Heads/t.KVHeads
 	at := l.project(l.w.params, x, cos, sin, n)
 	eachHostRow(t.KVHeads, n*dim, func(head int) {
-		columns := l.columns[head*dim*wide(l.rows)+from:]
 		for i := range n {
 			row := (i*t.KVHeads + head) * dim
 			copy(l.keys[(head*l.rows+from+i)*dim:][:dim], at.keys[row:])
 			copy(l.values[(head*l.rows+from+i)*dim:][:dim], at.values[row:])
-			for d, v := range at.keys[row:][:dim] {
-				columns[d*wide(l.rows)+i] = v
-			}
 		}
+		l.turn(head, from, n)
 	})
 	read := l.room.floats("read", len(at.queries))
 	hostAttention(read, at.queries, n, t.Heads, dim, func(head, first int) hostKeys {

@@ -23,10 +23,12 @@ func (h *Hidden) Close() error { return h.x.Finalize() }
 type Prompted struct {
 	// Hidden is the state that the first token is chosen from.
 	Hidden *Hidden
+	// Prefix is the same for other prompts, where [PromptOptions].Keep asked for it.
+	Prefix *Prefix
 	length int
 	next   int32
 	rows   int
-	left   [][]compute.Buffer // of each layer: keys and values [kvHeads, rows, headDim], or history and state
+	left   *leftovers
 }
 
 // Length counts the tokens of the prompt.
@@ -39,17 +41,36 @@ func (p *Prompted) Close() error {
 		errs = append(errs, p.Hidden.Close())
 		p.Hidden = nil
 	}
-	for _, left := range p.left {
-		errs = append(errs, buffers(left).free())
+	if p.Prefix != nil {
+		errs = append(errs, p.Prefix.Close())
+		p.Prefix = nil
 	}
+	errs = append(errs, p.left.free())
 	p.left = nil
 	return errors.Join(errs...)
 }
 
+// PromptOptions say what a prompt has in common with others. The zero value is nothing.
+type PromptOptions struct {
+	// Behind is what an earlier prompt has left that begins with the same tokens: the layers then run only those behind the first Tokens of
+	// them, a number that [Prefix.Behind] has told. What comes of it is what would have come without, where programs run the layers up to
+	// rounding, since they run other shapes. The prefix stays the caller's.
+	Behind *Prefix
+	Tokens int
+	// Keep keeps what the prompt leaves for others, as the Prefix of what is returned.
+	Keep bool
+}
+
 // Prompt runs a prompt through the text tower, with the visual tokens of its images. The context is checked before each half of
 // a layer, or, where the host runs it, before each layer over 256 tokens.
-func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (prompted *Prompted, err error) {
-	out := &Prompted{length: len(l.IDs), next: l.Next}
+func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (*Prompted, error) {
+	return m.PromptWith(ctx, l, visual, PromptOptions{})
+}
+
+// PromptWith is Prompt for one that has tokens in common with others. Images that end among the tokens that it begins behind need not have
+// their visual tokens: nil does for them.
+func (m *Model) PromptWith(ctx context.Context, l *Layout, visual []*Visual, o PromptOptions) (prompted *Prompted, err error) {
+	out := &Prompted{length: len(l.IDs), next: l.Next, left: &leftovers{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("qwen: prompt: %w", err), out.Close())
@@ -58,14 +79,18 @@ func (m *Model) Prompt(ctx context.Context, l *Layout, visual []*Visual) (prompt
 	if len(l.IDs) > m.Spec.Text.MaxPositions {
 		return nil, fmt.Errorf("%w: %d tokens, the model has positions for %d", ErrContextLength, len(l.IDs), m.Spec.Text.MaxPositions)
 	}
-	p, err := m.prompt(ctx, l, visual, func(_ int, left []compute.Buffer, rows int) error {
-		out.left, out.rows = append(out.left, left), rows
+	p, err := m.prompt(ctx, l, visual, o, func(_ int, left []compute.Buffer) error {
+		out.left.layers = append(out.left.layers, left)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	out.rows = p.rows
 	last, err := p.lastRow(ctx)
+	if err == nil && o.Keep {
+		out.Prefix = p.keep(out.left)
+	}
 	if err = errors.Join(err, p.free()); err != nil {
 		return nil, errors.Join(err, buffers{last}.free())
 	}
@@ -93,15 +118,18 @@ func (m *Model) Prefill(ctx context.Context, l *Layout, visual []*Visual, cache 
 }
 
 // storeFunc takes what a layer keeps of a prompt: its keys and values [kvHeads, rows, headDim], or its history and state.
-type storeFunc func(layer int, left []compute.Buffer, rows int) error
+type storeFunc func(layer int, left []compute.Buffer) error
 
 // prompt is a prompt on its way through the text tower.
 type prompt struct {
 	m       *Model
 	layout  *Layout
 	visual  []*Visual
+	behind  *Prefix
+	first   int // row that is run: those before it are behind's
 	rows    int // tokens, with padding
 	stripes []promptStripe
+	marks   []prefixMark // to be made
 	scratch buffers
 	room    hostRoom // of run
 }
@@ -116,19 +144,30 @@ type promptStripe struct {
 }
 
 // prompt runs a prompt through all layers. The caller frees it.
-func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, store storeFunc) (*prompt, error) {
+func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, o PromptOptions, store storeFunc) (*prompt, error) {
+	if err := o.check(m, l); err != nil {
+		return nil, err
+	}
 	if len(visual) != len(l.Images) {
 		return nil, fmt.Errorf("%d images given, the prompt has %d", len(visual), len(l.Images))
 	}
 	for i, v := range visual {
-		if v.tokens != l.Images[i].Count {
-			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, l.Images[i].Count)
+		switch at := l.Images[i]; {
+		case v == nil && at.Start+at.Count > o.Tokens:
+			return nil, fmt.Errorf("image %d has no visual tokens, and the prompt begins before it ends", i)
+		case v != nil && v.tokens != at.Count:
+			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, at.Count)
 		}
 	}
-	p := &prompt{m: m, layout: l, visual: visual}
-	var rows int
-	p.rows, rows = m.promptRows(len(l.IDs))
-	for from := 0; from < p.rows; from += rows {
+	p := &prompt{m: m, layout: l, visual: visual, behind: o.Behind, first: o.Tokens}
+	if o.Keep {
+		for _, tokens := range m.prefixMarks(l, p.first) {
+			p.marks = append(p.marks, prefixMark{tokens, &leftovers{layers: make([][]compute.Buffer, m.Spec.Text.Layers)}})
+		}
+	}
+	rest, rows := m.promptRows(len(l.IDs) - p.first)
+	p.rows = p.first + rest
+	for from := p.first; from < p.rows; from += rows {
 		p.stripes = append(p.stripes, promptStripe{from: from, rows: min(rows, p.rows-from)})
 	}
 	if err := p.run(ctx, store); err != nil {
@@ -146,7 +185,13 @@ func (p *prompt) states() buffers {
 	return all
 }
 
-func (p *prompt) free() error { return errors.Join(p.states().free(), p.scratch.free()) }
+func (p *prompt) free() error {
+	err := errors.Join(p.states().free(), p.scratch.free())
+	for _, mark := range p.marks {
+		err = errors.Join(err, mark.states.free())
+	}
+	return err
+}
 
 func (p *prompt) run(ctx context.Context, store storeFunc) error {
 	p.room = pageRooms.take()
@@ -155,6 +200,9 @@ func (p *prompt) run(ctx context.Context, store storeFunc) error {
 		return err
 	}
 	for i, v := range p.visual {
+		if v == nil {
+			continue
+		}
 		if err := p.addVisual(ctx, i, v.rows, false); err != nil {
 			return err
 		}
@@ -173,11 +221,11 @@ func (p *prompt) run(ctx context.Context, store storeFunc) error {
 		if err != nil {
 			return err
 		}
-		if err := store(i, left, p.rows); err != nil {
+		if err := store(i, left); err != nil {
 			return err
 		}
 		for j, v := range p.visual {
-			if i < len(v.deepstack) {
+			if v != nil && i < len(v.deepstack) {
 				if err := p.addVisual(ctx, j, v.deepstack[i], true); err != nil {
 					return err
 				}
@@ -210,6 +258,10 @@ func (p *prompt) embed(ctx context.Context) (err error) {
 			return err
 		}
 		for j, v := range p.visual {
+			if v == nil {
+				s.index = append(s.index, nil)
+				continue
+			}
 			index, err := p.scratch.keep(m, v.index(p.layout.Images[j], p.rows)[s.from:to], s.rows)
 			if err != nil {
 				return err
@@ -255,7 +307,7 @@ func (p *prompt) lastRow(ctx context.Context) (_ compute.Buffer, err error) {
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
 	last := len(p.layout.IDs) - 1
-	s := p.stripes[last/p.stripes[0].rows]
+	s := p.stripes[(last-p.first)/p.stripes[0].rows]
 	at, err := scratch.keep(p.m, []int32{int32(last - s.from)}, 1)
 	if err != nil {
 		return nil, err

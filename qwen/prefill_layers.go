@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 )
 
 // finish puts what feedForward returned in the place of a stripe's state, with the experts' part where the layer has any. It
@@ -45,7 +43,7 @@ func (p *prompt) attentionLayer(ctx context.Context, layer int) (left []compute.
 		return nil, err
 	}
 	for j := 1; j <= 2; j++ {
-		all, err := p.joined(ctx, projected, j)
+		all, err := p.joined(ctx, layer, projected, j)
 		if err != nil {
 			return left, err
 		}
@@ -67,11 +65,15 @@ func (p *prompt) attentionLayer(ctx context.Context, layer int) (left []compute.
 	})
 }
 
-// joined puts the j-th of what the stripes have made end to end. What it takes out of them it leaves nil.
-func (p *prompt) joined(ctx context.Context, made [][]compute.Buffer, j int) (compute.Buffer, error) {
+// joined puts the j-th of what the stripes have made, keys or values, end to end, behind those of the prefix if there is one. What it takes
+// out of them it leaves nil.
+func (p *prompt) joined(ctx context.Context, layer int, made [][]compute.Buffer, j int) (compute.Buffer, error) {
 	var parts buffers
 	for _, b := range made {
 		parts = append(parts, b[j])
+	}
+	if p.first > 0 {
+		return p.joinBehind(ctx, p.behind.left.layers[layer][j-1], parts)
 	}
 	if len(parts) == 1 {
 		made[0][j] = nil
@@ -80,34 +82,62 @@ func (p *prompt) joined(ctx context.Context, made [][]compute.Buffer, j int) (co
 	return p.m.join(ctx, 1, parts)
 }
 
+// joinBehind puts keys or values of stripes [kvHeads, rows, headDim] end to end behind those of the prefix, of which the first count.
+func (p *prompt) joinBehind(ctx context.Context, prefix compute.Buffer, parts []compute.Buffer) (compute.Buffer, error) {
+	stripe, last := p.stripes[0].rows, p.stripes[len(p.stripes)-1].rows
+	name := fmt.Sprintf("behind %d of %d: %d of %d, %d", p.first, p.behind.rows, len(parts), stripe, last)
+	graph := p.m.behindGraph(p.first, p.behind.rows, len(parts), stripe, last)
+	out, err := p.m.run(ctx, name, graph, append([]compute.Buffer{prefix}, parts...))
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
 // deltaLayer runs a layer with a recurrent state, one stripe after the other, and returns the history and state behind them.
 func (p *prompt) deltaLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
-	m, kind, d := p.m, p.m.Spec.Text.kindAt(layer), p.m.local.Text.Delta
+	m, kind := p.m, p.m.Spec.Text.kindAt(layer)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, buffers(left).free())
 		}
 	}()
-	for _, dims := range [][]int{{d.Kernel - 1, d.Channels()}, {d.ValueHeads, d.KeyDim, d.ValueDim}} {
-		empty := shapes.Make(dtypes.Float32, dims...)
-		b, err := m.upload(make([]float32, empty.Size()), dims...)
-		if err != nil {
-			return left, err
+	before := p.before(layer)
+	if before == nil {
+		for _, dims := range m.stateDims() {
+			b, err := m.upload(make([]float32, elements(dims[:])), dims...)
+			if err != nil {
+				return left, err
+			}
+			left = append(left, b)
 		}
-		left = append(left, b)
+		before = left
 	}
 	for i := range p.stripes {
 		s := &p.stripes[i]
-		in := []compute.Buffer{s.x, s.valid, left[0], left[1]}
-		out, err := m.run(ctx, fmt.Sprintf("delta %d %v", s.rows, kind), m.deltaPromptGraph(s.rows, kind), in, groupLayer(layer))
+		marks := p.marksIn(s.from, s.from+s.rows)
+		in := []compute.Buffer{s.x, s.valid, before[0], before[1]}
+		out, err := m.run(ctx, fmt.Sprintf("delta %d%v %v", s.rows, marks, kind), m.deltaPromptGraph(s.rows, marks, kind), in, groupLayer(layer))
 		if err != nil {
 			return left, err
 		}
+		n := len(out) - 2 - 2*len(marks)
 		old := left
-		left = out[len(out)-2:]
-		if err := errors.Join(buffers(old).free(), p.finish(ctx, layer, s, out[:len(out)-2])); err != nil {
+		left, before = out[n:n+2], out[n:n+2]
+		for j, mark := range marks {
+			p.marked(layer, s.from+mark, out[n+2+2*j:][:2])
+		}
+		if err := errors.Join(buffers(old).free(), p.finish(ctx, layer, s, out[:n])); err != nil {
 			return left, err
 		}
 	}
 	return left, nil
+}
+
+// before are the history and state of a layer that the prefix has left, nil where there is none.
+func (p *prompt) before(layer int) []compute.Buffer {
+	if p.first == 0 {
+		return nil
+	}
+	return p.behind.states(p.first).layers[layer]
 }

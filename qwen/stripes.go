@@ -53,11 +53,17 @@ func (m *Model) bucket(rows int) int {
 	if m.runtime.ExactShapes {
 		return rows
 	}
+	step := bucketStep(rows)
+	return (rows + step - 1) / step * step
+}
+
+// bucketStep is what a number of rows is rounded up to a multiple of.
+func bucketStep(rows int) int {
 	step := 32
 	for step*16 <= rows {
 		step *= 2
 	}
-	return (rows + step - 1) / step * step
+	return step
 }
 
 // visionRows are the rows of patches, with padding, that the vision tower runs an image of so many visual tokens with, counted in

@@ -1,6 +1,8 @@
 package qwen
 
 import (
+	"fmt"
+
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -103,6 +105,23 @@ func (m *Model) projectGraph(rows int, kind layerKind) func(b *program.Builder) 
 			out = append(out, gate)
 		}
 		return out
+	}
+}
+
+// behindGraph puts keys or values of stripes [kvHeads, stripe, headDim], the last of which has its own number of rows, behind the first ones
+// of a prefix's [kvHeads, rows, headDim].
+func (m *Model) behindGraph(first, rows, stripes, stripe, last int) func(b *program.Builder) []*Node {
+	t := m.local.Text
+	return func(b *program.Builder) []*Node {
+		prefix := b.Input("prefix", dtypes.Float32, t.KVHeads, rows, t.HeadDim)
+		all := []*Node{Slice(prefix, AxisRange(), AxisRange(0, first))}
+		for i := range stripes {
+			if i == stripes-1 {
+				stripe = last
+			}
+			all = append(all, b.Input(fmt.Sprintf("stripe%d", i), dtypes.Float32, t.KVHeads, stripe, t.HeadDim))
+		}
+		return []*Node{Concatenate(all, 1)}
 	}
 }
 

@@ -1,5 +1,7 @@
 package hostmath
 
+import "math"
+
 // ColumnMultiple is what the number of columns of a matrix that lies on its side is a multiple of.
 const ColumnMultiple = 16
 
@@ -45,9 +47,12 @@ func AttendColumns(out []float32, stride int, q, keys, values, scores []float32,
 	columnProducts(rows[float32]{scores, columns}, rows[float32]{keys, capacity}, rows[float32]{q, dim}, few, dim, columns)
 	totals := make([]float32, few)
 	for i := range few {
-		row := scores[i*columns:][:length]
+		row := scores[i*columns:][:columns]
+		for j := length; j < columns; j++ { // so that the sum of the others is the same however many there are
+			row[j] = float32(math.Inf(-1))
+		}
 		if mask != nil {
-			mask(i, row)
+			mask(i, row[:length])
 		}
 		totals[i] = expSum(row, most(row))
 	}

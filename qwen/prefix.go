@@ -1,0 +1,233 @@
+package qwen
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/gomlx/compute"
+)
+
+// This file keeps what a prompt has left in the layers for prompts that begin with the same tokens, of which the tower then runs only the
+// rest: HTML after Markdown of one page is a few tokens behind the same picture. Nothing is copied: the keys and values are those that the
+// prompt's own slot was filled from. A recurrent state is not that of any earlier token, and is kept where a prompt is likely to part from
+// others: before its first image and behind its last.
+
+// leastPrefix is the fewest tokens that are worth beginning behind.
+const leastPrefix = 32
+
+// leftovers are what a prompt has left in the layers: of each, keys and values [kvHeads, rows, headDim], or history and state. The last of
+// their owners frees them.
+type leftovers struct {
+	layers [][]compute.Buffer
+	owners atomic.Int32 // beside the first
+}
+
+// share makes another owner.
+func (l *leftovers) share() *leftovers {
+	l.owners.Add(1)
+	return l
+}
+
+// shared says whether there are other owners.
+func (l *leftovers) shared() bool { return l.owners.Load() > 0 }
+
+// free ends the share of an owner.
+func (l *leftovers) free() error {
+	if l == nil || l.owners.Add(-1) >= 0 {
+		return nil
+	}
+	var errs []error
+	for _, layer := range l.layers {
+		errs = append(errs, buffers(layer).free())
+	}
+	l.layers = nil
+	return errors.Join(errs...)
+}
+
+// Prefix is what the tokens of a prompt have left in the layers of the text tower, for prompts that begin with the same ones. It may be used
+// by several prompts at once.
+type Prefix struct {
+	m      *Model
+	length int // tokens of the prompt
+	rows   int // of its keys and values, with padding
+	left   *leftovers
+	marks  []prefixMark // where the model has recurrent states
+}
+
+// prefixMark is what the recurrent layers had kept behind so many tokens; other layers have nothing there.
+type prefixMark struct {
+	tokens int
+	states *leftovers
+}
+
+// Close frees it, in so far as no cache is still to take it.
+func (x *Prefix) Close() error {
+	err := x.left.free()
+	for _, mark := range x.marks {
+		err = errors.Join(err, mark.states.free())
+	}
+	x.left, x.marks = nil, nil
+	return err
+}
+
+// Bytes is the memory of the device, or of each of several, that it takes.
+func (x *Prefix) Bytes() int64 {
+	p := x.m.Planner()
+	n := p.bytesOf(x.left)
+	for _, mark := range x.marks {
+		n += p.bytesOf(mark.states)
+	}
+	return n
+}
+
+func (p *Planner) bytesOf(left *leftovers) int64 {
+	var n int64
+	for _, layer := range left.layers {
+		for _, b := range layer {
+			if shape, err := b.Shape(); err == nil {
+				n += p.round(shape.ByteSize())
+			}
+		}
+	}
+	return n
+}
+
+// Behind says behind how many of its tokens a prompt can begin that has its first common tokens from the prefix's prompt. 0 means that it
+// cannot: there are too few of them, or the model has recurrent states and there are none of so early a place.
+func (x *Prefix) Behind(l *Layout, common int) int {
+	tokens := min(common, x.length)
+	if x.m.Spec.Text.Linear == nil {
+		return x.m.prefixTokens(tokens, len(l.IDs))
+	}
+	best := 0
+	for _, mark := range x.marks {
+		// One that was made for a prompt of another length may not fit the steps in which this one's rows are counted.
+		if mark.tokens <= tokens && mark.tokens == x.m.prefixTokens(mark.tokens, len(l.IDs)) {
+			best = max(best, mark.tokens)
+		}
+	}
+	return best
+}
+
+// states are those of the recurrent layers behind so many tokens.
+func (x *Prefix) states(tokens int) *leftovers {
+	for _, mark := range x.marks {
+		if mark.tokens == tokens {
+			return mark.states
+		}
+	}
+	return nil
+}
+
+// prefixTokens is how many of the first tokens of a prompt, of so many in all, others are left to begin behind. What programs run is cut at
+// multiples of a step, so that few shapes are compiled.
+func (m *Model) prefixTokens(tokens, all int) int {
+	step := 1
+	if t := m.Spec.Text; !m.hostPrompts(layerKind{}) || t.Linear != nil && !m.hostPrompts(layerKind{linear: true}) {
+		step = max(64, bucketStep(all))
+	}
+	tokens = min(tokens, all-1) / step * step // the last token's state is what the answer begins from
+	if tokens < leastPrefix {
+		return 0
+	}
+	return tokens
+}
+
+// Reusable says behind how many of its tokens another prompt about the same images could begin; 0 if that is not worth it. See
+// [PromptOptions].
+func (m *Model) Reusable(l *Layout) int { return m.prefixTokens(l.afterImages(), len(l.IDs)) }
+
+// prefixMarks are where the recurrent states of a prompt are kept that begins behind some of its tokens.
+func (m *Model) prefixMarks(l *Layout, behind int) []int {
+	if m.Spec.Text.Linear == nil || len(l.Images) == 0 {
+		return nil
+	}
+	var marks []int
+	for _, tokens := range []int{l.Images[0].Start, l.afterImages()} {
+		if n := m.prefixTokens(tokens, len(l.IDs)); n > behind && !slices.Contains(marks, n) {
+			marks = append(marks, n)
+		}
+	}
+	return marks
+}
+
+// afterImages is the number of tokens up to the end of the last image.
+func (l *Layout) afterImages() int {
+	if len(l.Images) == 0 {
+		return 0
+	}
+	last := l.Images[len(l.Images)-1]
+	return last.Start + last.Count
+}
+
+// Common counts the first tokens that are the same in two prompts. The tokens of an image are the same if sameImage, called with its number,
+// says that the pictures are.
+func (l *Layout) Common(o *Layout, sameImage func(i int) bool) int {
+	n := min(len(l.IDs), len(o.IDs))
+	for i := range n {
+		if l.IDs[i] != o.IDs[i] || l.Positions[0][i] != o.Positions[0][i] || l.Positions[1][i] != o.Positions[1][i] || l.Positions[2][i] != o.Positions[2][i] {
+			n = i
+			break
+		}
+	}
+	for i, span := range l.Images {
+		if span.Start >= n {
+			break
+		}
+		if i >= len(o.Images) || o.Images[i] != span || !sameImage(i) {
+			return span.Start
+		}
+	}
+	return n
+}
+
+// check returns what is wrong with the options for a prompt.
+func (o PromptOptions) check(m *Model, l *Layout) error {
+	switch {
+	case o.Behind == nil && o.Tokens != 0:
+		return fmt.Errorf("it is to begin behind %d tokens of no prefix", o.Tokens)
+	case o.Behind == nil:
+		return nil
+	case o.Behind.left == nil:
+		return errors.New("the prefix that it is to begin behind is closed")
+	case o.Behind.m != m:
+		return errors.New("the prefix that it is to begin behind is another model's")
+	case o.Tokens < 1 || o.Behind.Behind(l, o.Tokens) != o.Tokens:
+		return fmt.Errorf("it cannot begin behind %d tokens of a prefix of %d: ask Prefix.Behind", o.Tokens, o.Behind.length)
+	}
+	return nil
+}
+
+// keep makes the prefix of a prompt that has gone through the layers. What it began behind it keeps too.
+func (p *prompt) keep(left *leftovers) *Prefix {
+	x := &Prefix{m: p.m, length: len(p.layout.IDs), rows: p.rows, left: left.share(), marks: p.marks}
+	p.marks = nil
+	if p.behind != nil {
+		if states := p.behind.states(p.first); states != nil {
+			x.marks = append(x.marks, prefixMark{p.first, states.share()})
+		}
+	}
+	return x
+}
+
+// marksIn are the marks behind rows of the prompt, from one to another, counted from the first of these.
+func (p *prompt) marksIn(from, to int) []int {
+	var at []int
+	for _, mark := range p.marks {
+		if mark.tokens > from && mark.tokens <= to {
+			at = append(at, mark.tokens-from)
+		}
+	}
+	return at
+}
+
+// marked takes the history and state of a layer behind so many tokens.
+func (p *prompt) marked(layer, tokens int, states []compute.Buffer) {
+	for _, mark := range p.marks {
+		if mark.tokens == tokens {
+			mark.states.layers[layer] = states
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package qwen_test
+
+import (
+	"errors"
+	"image"
+	"image/color"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/internal/hostmath"
+	"github.com/omnidocs/omnidocs/qwen"
+)
+
+// asker asks a model about pages of its own.
+type asker struct {
+	t *testing.T
+	m *qwen.Model
+}
+
+// askedPage is a picture that has gone through the vision tower.
+type askedPage struct {
+	visual *qwen.Visual
+	grid   qwen.Grid
+}
+
+// page draws a page that no other number is like, of 10 by 9 visual tokens.
+func (a asker) page(number int) askedPage {
+	side := a.m.Processor.PatchSize() * a.m.Spec.Vision.MergeSize // of a visual token
+	img := image.NewGray(image.Rect(0, 0, 9*side, 10*side))
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i * i >> (number + 3))
+	}
+	img.SetGray(number, 0, color.Gray{})
+	p, err := a.m.Processor.Process(a.t.Context(), img, qwen.Bounds{MinPixels: 1, MaxPixels: 1 << 20})
+	require.NoError(a.t, err)
+	require.Equal(a.t, 90, p.VisualTokens())
+	v, err := a.m.Encode(a.t.Context(), p)
+	require.NoError(a.t, err)
+	a.t.Cleanup(func() { require.NoError(a.t, v.Close()) })
+	return askedPage{v, qwen.Grid{Height: p.GridH, Width: p.GridW}}
+}
+
+func (a asker) layout(p askedPage, prompt qwen.Prompt) *qwen.Layout {
+	l, err := a.m.Layout(prompt, []qwen.Grid{p.grid})
+	require.NoError(a.t, err)
+	return l
+}
+
+func (a asker) prompt(l *qwen.Layout, v *qwen.Visual, o qwen.PromptOptions) *qwen.Prompted {
+	p, err := a.m.PromptWith(a.t.Context(), l, []*qwen.Visual{v}, o)
+	require.NoError(a.t, err)
+	return p
+}
+
+// write gives a prompt a slot, and returns its last state and some tokens that follow.
+func (a asker) write(p *qwen.Prompted) (state []float32, tokens []int32) {
+	ctx := a.t.Context()
+	state, err := p.Hidden.Floats()
+	require.NoError(a.t, err)
+	cache := a.m.NewCache(1, 1024)
+	defer func() { require.NoError(a.t, cache.Close()) }()
+	next, err := a.m.Choose(ctx, p.Hidden, nil)
+	require.NoError(a.t, err)
+	require.NoError(a.t, cache.Take(ctx, 0, p))
+	require.NoError(a.t, p.Close())
+	for range 8 {
+		tokens = append(tokens, next.Tokens[0])
+		h, err := a.m.Step(ctx, cache, next.Tokens, []bool{true})
+		require.NoError(a.t, err)
+		next, err = a.m.Choose(ctx, h, nil)
+		require.NoError(a.t, err)
+		require.NoError(a.t, h.Close())
+	}
+	return state, tokens
+}
+
+// prefixCase is a way in which prompts go through the layers.
+type prefixCase struct {
+	runtime qwen.Runtime
+	dtype   dtypes.DType
+}
+
+// allowed is the difference that a state may have, whose spread is about one.
+func (c prefixCase) allowed() float64 {
+	if c.dtype == dtypes.BFloat16 || c.dtype == dtypes.Int8 {
+		return 0.05
+	}
+	return 1e-3
+}
+
+func prefixCases(t *testing.T) map[string]prefixCase {
+	device := openDevice(t)
+	all := map[string]prefixCase{
+		"as the device is": {runtime: device.Runtime()},
+		"bfloat16":         {device.Runtime(), dtypes.BFloat16},
+		"int8":             {device.Runtime(), dtypes.Int8},
+	}
+	variant := func(name string, change func(r *qwen.Runtime)) {
+		r := device.Runtime()
+		change(&r)
+		all[name] = prefixCase{runtime: r}
+	}
+	variant("programs", func(r *qwen.Runtime) { r.HostPrompt, r.ExactShapes = false, false })
+	variant("stripes", func(r *qwen.Runtime) {
+		r.HostPrompt, r.ExactShapes, r.StripeLimit, r.StripeRows = false, false, 8, 32
+	})
+	if device.IsXLA() {
+		variant("as on CUDA", func(r *qwen.Runtime) {
+			*r = qwen.Runtime{Backend: r.Backend, HalfCache: true, Traits: qwen.Traits{HalfAttention: true, Flash: true, HalfInt8: true}}
+		})
+	} else {
+		variant("uneven stripes", func(r *qwen.Runtime) { r.HostPrompt, r.StripeLimit, r.StripeRows, r.Workers = false, 8, 28, 3 })
+		variant("stripes by the host", func(r *qwen.Runtime) { r.ExactShapes, r.StripeLimit, r.StripeRows = false, 8, 48 })
+	}
+	return all
+}
+
+// A prompt that begins behind what another has left says what it would have said, in every generation and however it is run.
+func TestPrefix(t *testing.T) {
+	long := strings.Repeat("Read every line of the page, in order. ", 4)
+	for name, c := range prefixCases(t) {
+		for golden, few := range goldens {
+			if few && name != "as the device is" && golden != "qwen3_5_moe" {
+				continue
+			}
+			t.Run(name+"/"+golden, func(t *testing.T) {
+				m, err := qwen.Load(t.Context(), c.runtime, os.DirFS(filepath.Join("testdata", "golden", golden)), qwen.LoadOptions{DType: c.dtype})
+				require.NoError(t, err)
+				t.Cleanup(func() { require.NoError(t, m.Close()) })
+				a := asker{t, m}
+				first, second := a.page(0), a.page(1)
+				// same reads the second prompt behind the first, and alone, and says behind how many tokens it was.
+				same := func(page, other askedPage, before, prompt qwen.Prompt, least int) int {
+					earlier, later := a.layout(page, before), a.layout(other, prompt)
+					require.Positive(t, a.m.Reusable(earlier))
+					one := a.prompt(earlier, page.visual, qwen.PromptOptions{Keep: true})
+					kept := one.Prefix
+					one.Prefix = nil
+					require.Equal(t, len(earlier.IDs), kept.Tokens())
+					require.Positive(t, kept.Bytes())
+					_, _ = a.write(one) // what the cache takes of it stays
+					behind := kept.Behind(later, later.Common(earlier, func(int) bool { return page == other }))
+					require.GreaterOrEqual(t, behind, least)
+					visual := other.visual
+					if at := later.Images[0]; at.Start+at.Count <= behind {
+						visual = nil // it is in the prefix
+					}
+					wantState, wantTokens := a.write(a.prompt(later, other.visual, qwen.PromptOptions{}))
+					p := a.prompt(later, visual, qwen.PromptOptions{Behind: kept, Tokens: behind, Keep: true})
+					again := p.Prefix
+					p.Prefix = nil
+					gotState, gotTokens := a.write(p)
+					require.NoError(t, kept.Close())
+					require.Equal(t, wantTokens, gotTokens)
+					if c.runtime.HostPrompt && hostmath.HasVectors() {
+						require.Equal(t, wantState, gotState, "to the bit")
+					}
+					// Other shapes are other orders of the same sums, and some sums are rounded to 8 bits on XLA.
+					require.InDeltaSlice(t, wantState, gotState, c.allowed())
+					// And what came of it can be begun behind too, at the same place.
+					require.GreaterOrEqual(t, again.Behind(later, len(later.IDs)), behind)
+					p = a.prompt(later, other.visual, qwen.PromptOptions{Behind: again, Tokens: again.Behind(later, behind)})
+					require.NoError(t, again.Close())
+					_, gotTokens = a.write(p)
+					require.Equal(t, wantTokens, gotTokens)
+					return behind
+				}
+				images := first.visual.Tokens() / 64 * 64
+				same(first, first, qwen.Prompt{Text: "qwenvl markdown"}, qwen.Prompt{Text: "qwenvl html"}, images)
+				same(first, second, qwen.Prompt{System: long, Text: "x"}, qwen.Prompt{System: long, Text: "x"}, 64)
+				same(first, second, qwen.Prompt{TextFirst: true, Text: long}, qwen.Prompt{TextFirst: true, Text: long}, 64)
+			})
+		}
+	}
+}
+
+// A prefix and the prompt that it is from end in any order.
+func TestPrefixOwners(t *testing.T) {
+	for _, golden := range []string{"qwen3_vl", "qwen3_5_long"} {
+		t.Run(golden, func(t *testing.T) {
+			a := asker{t, loadModel(t, openDevice(t).Runtime(), os.DirFS(filepath.Join("testdata", "golden", golden)))}
+			page := a.page(0)
+			l := a.layout(page, qwen.Prompt{Text: "qwenvl markdown"})
+			_, want := a.write(a.prompt(l, page.visual, qwen.PromptOptions{}))
+			p := a.prompt(l, page.visual, qwen.PromptOptions{Keep: true})
+			require.NoError(t, p.Prefix.Close())
+			p.Prefix = nil
+			_, got := a.write(p)
+			require.Equal(t, want, got, "the prefix is closed first")
+			p = a.prompt(l, page.visual, qwen.PromptOptions{Keep: true})
+			kept := p.Prefix
+			p.Prefix = nil
+			require.NoError(t, errors.Join(p.Hidden.Close(), closeLeft(p)))
+			behind := kept.Behind(l, len(l.IDs))
+			require.Less(t, behind, len(l.IDs), "the last token is run")
+			_, got = a.write(a.prompt(l, page.visual, qwen.PromptOptions{Behind: kept, Tokens: behind}))
+			require.Equal(t, want, got, "the prompt is closed first")
+			require.NoError(t, kept.Close())
+
+			_, err := a.m.PromptWith(t.Context(), l, []*qwen.Visual{page.visual}, qwen.PromptOptions{Behind: kept, Tokens: behind})
+			require.ErrorContains(t, err, "closed")
+		})
+	}
+}
+
+// closeLeft closes a prompt whose state is closed.
+func closeLeft(p *qwen.Prompted) error {
+	p.Hidden = nil
+	return p.Close()
+}
+
+// What cannot be begun behind is refused, by name.
+func TestPrefixErrors(t *testing.T) {
+	a := asker{t, loadModel(t, openDevice(t).Runtime(), os.DirFS(goldenDir))}
+	other := asker{t, loadModel(t, openDevice(t).Runtime(), os.DirFS(goldenDir))}
+	page := a.page(0)
+	l := a.layout(page, qwen.Prompt{Text: "qwenvl markdown"})
+	p := a.prompt(l, page.visual, qwen.PromptOptions{Keep: true})
+	defer func() { require.NoError(t, p.Close()) }()
+	for want, o := range map[string]qwen.PromptOptions{
+		"of no prefix":      {Tokens: 64},
+		"another model's":   {Behind: p.Prefix, Tokens: 64},
+		"behind 0 tokens":   {Behind: p.Prefix},
+		"ask Prefix.Behind": {Behind: p.Prefix, Tokens: len(l.IDs) + 1},
+	} {
+		m := a.m
+		if want == "another model's" {
+			m = other.m
+		}
+		_, err := m.PromptWith(t.Context(), l, []*qwen.Visual{page.visual}, o)
+		require.ErrorContains(t, err, want)
+	}
+	_, err := a.m.PromptWith(t.Context(), l, []*qwen.Visual{nil}, qwen.PromptOptions{})
+	require.ErrorContains(t, err, "image 0 has no visual tokens")
+}
+
+// What two prompts have in common ends where their texts or their pictures part.
+func TestCommon(t *testing.T) {
+	a := asker{t, loadModel(t, openDevice(t).Runtime(), os.DirFS(goldenDir))}
+	page := a.page(0)
+	markdown := a.layout(page, qwen.Prompt{Text: "qwenvl markdown"})
+	html := a.layout(page, qwen.Prompt{Text: "qwenvl html"})
+	wide, err := a.m.Layout(qwen.Prompt{Text: "qwenvl markdown"}, []qwen.Grid{{Height: page.grid.Height, Width: 2 * page.grid.Width}})
+	require.NoError(t, err)
+	sameImage, otherImage := func(int) bool { return true }, func(int) bool { return false }
+	at := markdown.Images[0]
+	require.Equal(t, len(markdown.IDs), markdown.Common(markdown, sameImage))
+	require.Greater(t, html.Common(markdown, sameImage), at.Start+at.Count)
+	require.Less(t, html.Common(markdown, sameImage), len(html.IDs))
+	require.Equal(t, at.Start, html.Common(markdown, otherImage))
+	require.Equal(t, at.Start, wide.Common(markdown, sameImage), "another grid is another picture")
+}
