@@ -42,7 +42,7 @@ func (s *scheduler) encodeAhead(ctx context.Context, j *job, plan qwen.PagePlan,
 	}
 	keys := map[visionKey]bool{}
 	fresh := func(k visionKey) bool { // neither there nor one of the group's
-		if keys[k] || s.vision.has(k) {
+		if keys[k] || s.caches.vision.has(k) {
 			return false
 		}
 		keys[k] = true

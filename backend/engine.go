@@ -52,7 +52,7 @@ func (e *Engine) Stats() Stats { return e.scheduler.stats.Snapshot() }
 func (e *Engine) Close() error {
 	e.close.Do(func() {
 		e.scheduler.close()
-		e.closeErr = errors.Join(e.scheduler.vision.close(), e.model.Close())
+		e.closeErr = errors.Join(e.scheduler.caches.close(), e.model.Close())
 		if !e.shared {
 			e.closeErr = errors.Join(e.closeErr, e.device.Close())
 		}

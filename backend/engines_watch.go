@@ -67,11 +67,14 @@ func sumStats(all []Stats, sharedMemory bool) Stats {
 		active += s.Slots.MeanActive * float64(s.Slots.Steps)
 		sum.Tokens.Prompt += s.Tokens.Prompt
 		sum.Tokens.Visual += s.Tokens.Visual
+		sum.Tokens.Cached += s.Tokens.Cached
 		sum.Tokens.Generated += s.Tokens.Generated
 		sum.Tokens.PrefillRate += s.Tokens.PrefillRate
 		sum.Tokens.DecodeRate += s.Tokens.DecodeRate
 		sum.Cache.Tokens += s.Cache.Tokens
 		sum.Cache.Capacity += s.Cache.Capacity
+		sum.Cache.VisionHits += s.Cache.VisionHits
+		sum.Cache.PrefixHits += s.Cache.PrefixHits
 		sum.Programs.Compilations += s.Programs.Compilations
 		sum.Programs.CompileTime += s.Programs.CompileTime
 		sum.Programs.Loaded += s.Programs.Loaded

@@ -30,7 +30,7 @@ func (s *scheduler) attempt(j *job, admit func() error) error {
 			}
 			s.done(j)
 			// What earlier pages have left may be what it lacked.
-			if closeErr := s.vision.close(); closeErr != nil {
+			if closeErr := s.caches.close(); closeErr != nil {
 				return fmt.Errorf("backend: %w", closeErr)
 			}
 			if !alone {

@@ -9,9 +9,6 @@ import (
 	"github.com/omnidocs/omnidocs/qwen"
 )
 
-// VisionHits counts the pages whose visual tokens were there. No page may be under way.
-func VisionHits(e *Engine) int { return e.scheduler.vision.hits }
-
 // NewEngine makes an engine of a model.
 func NewEngine(m *qwen.Model, d *Device, o LoadOptions) *Engine {
 	plan, err := newPlan(context.Background(), o, d, m.Planner(), "")

@@ -69,6 +69,11 @@ type LoadOptions struct {
 	// VisionCache is the memory, in bytes, that the visual tokens of earlier pages may take, so that a page which is read
 	// again goes through the vision tower once. Default 64 MiB; negative is none.
 	VisionCache int64
+	// PrefixCache is the memory, in bytes, that the keys, values and states of earlier prompts may take. A prompt that begins with the same
+	// tokens, those of the same picture included, then begins behind them: HTML after Markdown of one page, pages behind one long system
+	// prompt. What comes of it is the same, where XLA runs the prompts up to rounding. Default what the page takes that memory is planned
+	// for, where there is room for it; negative is none.
+	PrefixCache int64
 	// CompileCache is the folder in which compiled programs are kept, see [OpenOptions]: empty for that of the environment or of the
 	// user, "off" for none. [Stats] count what was found there.
 	CompileCache string

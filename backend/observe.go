@@ -54,6 +54,8 @@ type PageEvent struct {
 	FirstToken time.Duration
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens, VisualTokens int
+	// CachedTokens counts the tokens of the prompt that were not run again, since an earlier prompt began with them.
+	CachedTokens int
 	// Output is what the page ended with, in Finished only.
 	Output Output
 	// Err is why the page did not end well, in Finished only.

@@ -25,7 +25,9 @@ type page struct {
 	finish   FinishReason
 	prompt   int
 	visual   int
-	width    int // of the image, as it is scaled for the model
+	cached   int  // tokens of the prompt that were not run
+	seen     bool // the image was not
+	width    int  // of the image, as it is scaled for the model
 	height   int
 	timings  Timings
 	decoding time.Time // when the first token was there
@@ -116,29 +118,27 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 	return nil
 }
 
-// admit runs the page through the vision tower and its prompt through the text tower, and chooses the first token.
-func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache, choose chooser) (err error) {
+// admit runs the page through the vision tower and its prompt through the text tower, so far as neither has earlier pages' to go on from, and
+// chooses the first token.
+func (j *job) admit(ctx context.Context, m *qwen.Model, c *caches, choose chooser) (err error) {
 	p, lap := j.page, stopwatch()
-	visual := cache.get(j.key)
-	if visual == nil {
-		if visual, j.visual = j.visual, nil; visual == nil {
-			if visual, err = m.Encode(ctx, j.patches); err != nil {
-				return fmt.Errorf("backend: %w", err)
-			}
-		}
-		kept, putErr := cache.put(j.key, visual)
-		if !kept {
-			defer func() { err = errors.Join(err, visual.Close()) }()
-		}
-		if putErr != nil {
-			return fmt.Errorf("backend: %w", putErr)
-		}
+	key := prefixKey{j.layout, j.key}
+	behind, tokens := c.prefix.find(key)
+	p.cached = tokens
+	visual, done, err := j.see(ctx, m, &c.vision, tokens)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, done()) }()
 	j.patches = nil
 	p.timings.Encode = lap() + j.encoded
 	j.encoded = 0
 
-	if j.prompted, err = m.Prompt(ctx, j.layout, []*qwen.Visual{visual}); err != nil {
+	o := qwen.PromptOptions{Behind: behind, Tokens: tokens, Keep: c.prefix.limit > 0 && m.Reusable(j.layout) > tokens}
+	if j.prompted, err = m.PromptWith(ctx, j.layout, []*qwen.Visual{visual}, o); err != nil {
+		return fmt.Errorf("backend: %w", err)
+	}
+	if err := c.prefix.keep(key, j.prompted); err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
 	first, err := choose(ctx, j.prompted.Hidden, draw([]*page{p}))
@@ -149,6 +149,33 @@ func (j *job) admit(ctx context.Context, m *qwen.Model, cache *visionCache, choo
 	p.timings.Prefill = lap()
 	p.decoding = time.Now()
 	return nil
+}
+
+// see returns the page's visual tokens, and what is to be called when they are done with; nil where so many tokens of the prompt, which are
+// not run, have all of them.
+func (j *job) see(ctx context.Context, m *qwen.Model, cache *visionCache, tokens int) (visual *qwen.Visual, done func() error, err error) {
+	done = func() error { return nil }
+	if visual = cache.get(j.key); visual != nil {
+		j.page.seen = true
+		return visual, done, nil
+	}
+	if visual, j.visual = j.visual, nil; visual == nil {
+		if tokens >= j.layout.AfterImages() {
+			j.page.seen = true
+			return nil, done, nil
+		}
+		if visual, err = m.Encode(ctx, j.patches); err != nil {
+			return nil, done, fmt.Errorf("backend: %w", err)
+		}
+	}
+	kept, err := cache.put(j.key, visual)
+	if err != nil {
+		err = fmt.Errorf("backend: %w", err)
+	}
+	if !kept {
+		done = visual.Close
+	}
+	return visual, done, err
 }
 
 // stopTokens are the ids of tokens that end an answer.
@@ -258,7 +285,7 @@ func (p *page) output(m *qwen.Model, started time.Time) Output {
 	return Output{
 		Text: text, Tokens: p.tokens, LogProbs: p.logProbs, Offsets: offsets, Finish: p.finish,
 		Continuations: p.request.MaxContinuations - p.more, Recoveries: p.guard.recoveries(),
-		PromptTokens: p.prompt, VisualTokens: p.visual, ImageWidth: p.width, ImageHeight: p.height, Timings: p.timings,
+		PromptTokens: p.prompt, VisualTokens: p.visual, CachedTokens: p.cached, ImageWidth: p.width, ImageHeight: p.height, Timings: p.timings,
 	}
 }
 

@@ -67,8 +67,9 @@ type Plan struct {
 	Slots   int            `json:"slots"`
 	Cache   qwen.CachePlan `json:"cache"`
 	Longest qwen.CachePlan `json:"longest"`
-	// VisionCache is for the visual tokens of earlier pages, Overhead for the process.
+	// VisionCache is for the visual tokens of earlier pages, PrefixCache for what their prompts have left, Overhead for the process.
 	VisionCache int64 `json:"vision_cache_bytes"`
+	PrefixCache int64 `json:"prefix_cache_bytes"`
 	Overhead    int64 `json:"overhead_bytes"`
 	// Total is all of it: the weights, the larger of the two caches, a page on its way beside it, and the rest.
 	Total int64 `json:"total_bytes"`
@@ -162,7 +163,15 @@ func newPlan(ctx context.Context, o LoadOptions, device *Device, planner *qwen.P
 	if o.Page.Pages > 0 {
 		most = min(most, o.Page.Pages)
 	}
+	p.PrefixCache = max(0, o.PrefixCache)
+	if o.PrefixCache == 0 {
+		p.PrefixCache = planner.Prefix(p.Page)
+	}
 	p.size(planner, most)
+	if o.PrefixCache == 0 && (!p.Fits || o.MaxBatch > 0 && p.Slots < most) { // nobody asked for it
+		p.PrefixCache, p.Advice = 0, nil
+		p.size(planner, most)
+	}
 	p.advise(planner)
 	return p, nil
 }
@@ -202,7 +211,7 @@ func (p *Plan) size(planner *qwen.Planner, most int) {
 		p.MaxModelLen = min(positions, p.asked.MaxModelLen)
 	}
 	planned := min(p.MaxModelLen, p.Page.PromptTokens+PlannedAnswer)
-	base := p.Weights.Bytes + p.VisionCache + p.Overhead
+	base := p.Weights.Bytes + p.VisionCache + p.PrefixCache + p.Overhead
 	if p.Limit > 0 {
 		p.room = max(1, p.Limit-base)
 		beside := p.room - p.Page.Peak()

@@ -65,7 +65,7 @@ func TestPlanSlots(t *testing.T) {
 		plan := makePlan(t, o)
 		require.True(t, plan.Fits, plan)
 		require.LessOrEqual(t, plan.Total, plan.Limit)
-		require.Equal(t, plan.Total, plan.Weights.Bytes+plan.VisionCache+plan.Overhead+plan.Page.Peak()+max(plan.Cache.Most(), plan.Longest.Most()))
+		require.Equal(t, plan.Total, plan.Weights.Bytes+plan.VisionCache+plan.PrefixCache+plan.Overhead+plan.Page.Peak()+max(plan.Cache.Most(), plan.Longest.Most()))
 		require.Greater(t, plan.Slots, slots, "with twice the memory")
 		slots = plan.Slots
 	}
@@ -87,7 +87,7 @@ func TestPlanSlots(t *testing.T) {
 
 // A model that does not fit is refused before anything is loaded, and each advice makes it fit.
 func TestPlanDoesNotFit(t *testing.T) {
-	o := backend.LoadOptions{Model: goldenModel, Device: "go", MaxModelLen: 2048, VisionCache: -1}
+	o := backend.LoadOptions{Model: goldenModel, Device: "go", MaxModelLen: 2048, VisionCache: -1, PrefixCache: -1}
 	o.MemoryLimit = makePlan(t, o).Total - 1<<10
 	o.DType = "float32"
 	plan := makePlan(t, o)

@@ -30,6 +30,9 @@ func (p *Plan) advise(planner *qwen.Planner) {
 	if p.VisionCache >= short {
 		p.Advice = append(p.Advice, "VisionCache -1: none of it saves "+size(p.VisionCache))
 	}
+	if p.PrefixCache >= short {
+		p.Advice = append(p.Advice, "PrefixCache -1: none of it saves "+size(p.PrefixCache))
+	}
 	for _, other := range []struct {
 		name  string
 		bytes int64 // a number
@@ -114,6 +117,7 @@ func (p *Plan) String() string {
 	row("", cache.Most()-cache.Bytes, "to make it larger, or to write a token")
 	row("a page", p.Page.Peak(), fmt.Sprintf("vision tower %s, prompt %s", size(p.Page.Vision), size(p.Page.Visual+p.Page.Prompt)))
 	row("vision cache", p.VisionCache, "visual tokens of earlier pages")
+	row("prefix cache", p.PrefixCache, "keys and values of earlier prompts")
 	if p.Overhead > 0 {
 		row("process", p.Overhead, "the program, Go's heap, XLA's compiler")
 	}

@@ -139,6 +139,8 @@ type Output struct {
 	Continuations int
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens, VisualTokens int
+	// CachedTokens counts the tokens of the prompt that were not run again, since an earlier prompt began with them.
+	CachedTokens int
 	// CompletionTokens counts the tokens of an answer by a model that runs elsewhere and names none in Tokens.
 	CompletionTokens int
 	// ImageWidth and ImageHeight are the size in pixels to which the image was scaled for the model. Qwen2.5-VL's coordinates are

@@ -40,7 +40,7 @@ type scheduler struct {
 	closed bool
 
 	// Owned by the admission that is under way, and by the loop where there is none.
-	vision   visionCache
+	caches   caches
 	together int // how many small pages may go through the vision tower in one call
 
 	room *room
@@ -72,7 +72,7 @@ func newScheduler(m *qwen.Model, plan *Plan, stats *statsCollector) *scheduler {
 		model: m, plan: plan, slots: plan.Slots, most: plan.Slots, limit: plan.MaxModelLen, room: newRoom(plan.room, m.Planner()),
 		queue: make(chan *job, plan.Slots), ready: make(chan *job, max(1, m.ImagesTogether()-1)), together: m.ImagesTogether(),
 		admitted: make(chan admission, 1), closing: make(chan struct{}), stopped: make(chan struct{}), turns: newTurns(),
-		vision: visionCache{limit: plan.VisionCache}, stats: stats, choose: m.Choose, decode: m.Decode,
+		caches: newCaches(plan), stats: stats, choose: m.Choose, decode: m.Decode,
 	}
 	return s
 }
@@ -289,12 +289,12 @@ func (s *scheduler) run(j *job, waiting []*job) error {
 		}
 		s.room.release(j.ahead) // what the page takes has it
 		j.ahead = 0
-		return j.admit(ctx, s.model, &s.vision, s.choose)
+		return j.admit(ctx, s.model, &s.caches, s.choose)
 	})
 	if err != nil {
 		return err
 	}
-	s.stats.firstToken(j.watched, j.page.prompt, j.page.visual)
+	s.stats.firstToken(j.watched, j.page)
 	return nil
 }
 

@@ -35,7 +35,7 @@ func TestRandomArrivals(t *testing.T) {
 				}
 				requests = append(requests, q)
 			}
-			one := loadEngine(t, backend.LoadOptions{Model: model, VisionCache: -1})
+			one := loadEngine(t, backend.LoadOptions{Model: model, VisionCache: -1, PrefixCache: -1})
 			var want [][]int32
 			for _, q := range requests {
 				out, err := one.Read(t.Context(), q)
@@ -54,6 +54,7 @@ func TestRandomArrivals(t *testing.T) {
 				time.Sleep(time.Duration(r.IntN(12)) * time.Millisecond)
 			}
 			wg.Wait()
+			require.Positive(t, e.Stats().Cache.PrefixHits)
 		})
 	}
 }
@@ -175,8 +176,8 @@ func TestVisionCache(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want.Tokens, got.Tokens)
 	}
-	require.Equal(t, 2, backend.VisionHits(kept))
-	require.Zero(t, backend.VisionHits(fresh))
+	require.EqualValues(t, 2, kept.Stats().Cache.VisionHits)
+	require.Zero(t, fresh.Stats().Cache.VisionHits)
 }
 
 // Hundreds of pages leave nothing behind: neither goroutines nor memory.

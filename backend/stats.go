@@ -23,7 +23,7 @@ type Stats struct {
 	Waiting    DurationStats `json:"waiting"`
 	FirstToken DurationStats `json:"first_token"`
 	PageTime   DurationStats `json:"page_time"`
-	// Cache is the key-value cache.
+	// Cache is the key-value cache, and what pages have found of earlier ones.
 	Cache CacheStats `json:"cache"`
 	// Programs are the compiled parts of the model.
 	Programs ProgramStats `json:"programs"`
@@ -63,19 +63,25 @@ type TokenStats struct {
 	// evicted counts as often as its prompt was read.
 	Prompt int64 `json:"prompt"`
 	Visual int64 `json:"visual"`
+	// Cached counts the tokens of the prompts that were not run again, since an earlier prompt began with them ([LoadOptions].PrefixCache).
+	Cached int64 `json:"cached"`
 	// Generated counts the tokens that were written, also those that ended a page and are not part of its text.
 	Generated int64 `json:"generated"`
-	// PrefillRate and DecodeRate are the tokens of prompts read and the tokens written a second, of all pages together, over wall time
+	// PrefillRate and DecodeRate are the tokens of prompts run and the tokens written a second, of all pages together, over wall time
 	// in which nothing happened too: what was ten seconds ago counts half as much as what is now. (See [RateHalfLife].)
 	PrefillRate float64 `json:"prefill_per_second"`
 	DecodeRate  float64 `json:"decode_per_second"`
 }
 
-// CacheStats say how full the key-value cache is.
+// CacheStats say how full the key-value cache is, and how often work was saved.
 type CacheStats struct {
 	// Tokens counts the tokens that it holds, Capacity those that it has room for as it is allocated.
 	Tokens   int64 `json:"tokens"`
 	Capacity int64 `json:"capacity"`
+	// VisionHits counts the pages that did not go through the vision tower, PrefixHits those whose prompt began behind another's, since
+	// an earlier one was like them ([LoadOptions].VisionCache, PrefixCache).
+	VisionHits int64 `json:"vision_hits"`
+	PrefixHits int64 `json:"prefix_hits"`
 }
 
 // ProgramStats are [qwen.Stats] with times in seconds.

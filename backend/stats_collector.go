@@ -21,7 +21,8 @@ type statsCollector struct {
 	mu       sync.Mutex
 	pages    PageStats
 	tokens   TokenStats // without the rates
-	cache    CacheStats
+	cache    CacheStats // without the hits
+	hits     CacheStats // the hits alone
 	steps    int64
 	active   int64 // pages that took part, of all steps
 	lastPage uint64
@@ -45,6 +46,7 @@ type watchedPage struct {
 	waited         time.Duration // to its first slot, -1 before
 	first          time.Duration // to its first token, -1 before
 	prompt, visual int
+	cached         int // tokens of the prompt
 }
 
 type watchedState int
@@ -106,18 +108,25 @@ func (c *statsCollector) started(p *watchedPage) {
 }
 
 // firstToken counts the prompt of a page, and the token that follows it.
-func (c *statsCollector) firstToken(p *watchedPage, promptTokens, visualTokens int) {
+func (c *statsCollector) firstToken(p *watchedPage, read *page) {
 	c.mu.Lock()
 	if p.state != pageRunning {
 		c.mu.Unlock()
 		return
 	}
 	now := c.now()
-	p.prompt, p.visual = promptTokens, visualTokens
-	c.tokens.Prompt += int64(promptTokens)
-	c.tokens.Visual += int64(visualTokens)
+	p.prompt, p.visual, p.cached = read.prompt, read.visual, read.cached
+	c.tokens.Prompt += int64(read.prompt)
+	c.tokens.Visual += int64(read.visual)
+	c.tokens.Cached += int64(read.cached)
 	c.tokens.Generated++
-	c.prefill.add(promptTokens, p.admitted, now)
+	if read.cached > 0 {
+		c.hits.PrefixHits++
+	}
+	if read.seen {
+		c.hits.VisionHits++
+	}
+	c.prefill.add(read.prompt-read.cached, p.admitted, now)
 	if p.first < 0 {
 		p.first = now.Sub(p.queued)
 		c.first.add(p.first, now)
@@ -196,7 +205,7 @@ func (c *statsCollector) cached(tokens, capacity int) {
 func (p *watchedPage) event(now time.Time) PageEvent {
 	return PageEvent{
 		Engine: p.engine, Page: p.number, Since: now.Sub(p.queued), Waited: max(0, p.waited), FirstToken: max(0, p.first),
-		PromptTokens: p.prompt, VisualTokens: p.visual,
+		PromptTokens: p.prompt, VisualTokens: p.visual, CachedTokens: p.cached,
 	}
 }
 
@@ -210,6 +219,7 @@ func (c *statsCollector) Snapshot() Stats {
 		Slots:   SlotStats{InUse: c.pages.Running, Total: int64(c.slots), Steps: c.steps},
 		Waiting: c.waiting.stats(), FirstToken: c.first.stats(), PageTime: c.ends.stats(), Memory: memory,
 	}
+	s.Cache.VisionHits, s.Cache.PrefixHits = c.hits.VisionHits, c.hits.PrefixHits
 	s.Tokens.PrefillRate, s.Tokens.DecodeRate = c.prefill.at(now), c.decode.at(now)
 	if c.steps > 0 {
 		s.Slots.MeanActive = float64(c.active) / float64(c.steps)

@@ -116,13 +116,13 @@ func TestCollector(t *testing.T) {
 	clock.seconds(1)
 	c.started(a)
 	clock.seconds(2)
-	c.firstToken(a, 400, 352)
+	c.firstToken(a, &page{prompt: 400, visual: 352})
 	require.Equal(t, PageStats{Queued: 1, Running: 1}, c.Snapshot().Pages)
 	require.InDelta(t, 200, c.Snapshot().Tokens.PrefillRate, 1e-9)
 	require.Zero(t, c.Snapshot().Tokens.DecodeRate)
 	c.started(b)
 	clock.seconds(1)
-	c.firstToken(b, 100, 64)
+	c.firstToken(b, &page{prompt: 100, visual: 64})
 	c.cached(500, 2048)
 	clock.seconds(2)
 	c.step(2, 2, time.Second)
@@ -136,7 +136,7 @@ func TestCollector(t *testing.T) {
 	c.finished(a, out, nil)
 	c.finished(a, out, nil) // does nothing
 	c.started(a)
-	c.firstToken(a, 1, 1)
+	c.firstToken(a, &page{prompt: 1, visual: 1})
 	c.evicted(a)
 	gone := c.queued()
 	c.finished(gone, Output{Finish: FinishCanceled}, context.Canceled)
@@ -180,7 +180,7 @@ func TestCollectorEvicted(t *testing.T) {
 		clock.seconds(1)
 		c.started(p)
 		clock.seconds(1)
-		c.firstToken(p, 100, 90)
+		c.firstToken(p, &page{prompt: 100, visual: 90})
 		c.evicted(p)
 	}
 	clock.seconds(1)
@@ -228,9 +228,9 @@ func TestStatsJSON(t *testing.T) {
 		"uptime_seconds": 0,
 		"pages": {"queued":0,"running":0,"done":0,"failed":0,"canceled":0,"evictions":0},
 		"slots": {"in_use":0,"total":0,"steps":0,"mean_active":0},
-		"tokens": {"prompt":0,"visual":0,"generated":0,"prefill_per_second":0,"decode_per_second":0},
+		"tokens": {"prompt":0,"visual":0,"cached":0,"generated":0,"prefill_per_second":0,"decode_per_second":0},
 		"waiting": `+times+`, "first_token": `+times+`, "page_time": `+times+`,
-		"cache": {"tokens":0,"capacity":0},
+		"cache": {"tokens":0,"capacity":0,"vision_hits":0,"prefix_hits":0},
 		"programs": {"compilations":0,"compile_seconds":0,"loaded":0,"load_seconds":0,"programs":0,"calls":0,"call_seconds":0},
 		"memory": {"used_bytes":0,"reserved_bytes":0,"peak_bytes":0,"total_bytes":0,"available_bytes":0,"source":""}
 	}`, string(data))
@@ -263,7 +263,7 @@ func TestCollectorRace(t *testing.T) {
 			for i := range pages {
 				p := c.queued()
 				c.started(p)
-				c.firstToken(p, 10, 8)
+				c.firstToken(p, &page{prompt: 10, visual: 8})
 				c.step(1, 1, time.Microsecond)
 				c.cached(i, 100)
 				c.compiled(qwen.ProgramStats{Name: "x", CompileTime: 0})

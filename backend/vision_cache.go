@@ -3,7 +3,6 @@ package backend
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"unsafe"
 
@@ -14,17 +13,9 @@ import (
 const defaultVisionCache = 64 << 20
 
 // visionCache keeps the visual tokens of the last pages by their content, so that a page which is read again, as HTML after
-// Markdown, goes through the vision tower once. It belongs to one goroutine at a time.
+// Markdown, goes through the vision tower once.
 type visionCache struct {
-	limit   int64
-	entries []visionEntry // the least recently used first
-	bytes   int64
-	hits    int
-}
-
-type visionEntry struct {
-	key    visionKey
-	visual *qwen.Visual
+	kept[visionKey, *qwen.Visual]
 }
 
 type visionKey [sha256.Size]byte
@@ -37,46 +28,18 @@ func keyOf(p *qwen.Patches) visionKey {
 	return visionKey(h.Sum(nil))
 }
 
+func (c *visionCache) index(key visionKey) int {
+	return slices.IndexFunc(c.entries, func(e keptEntry[visionKey, *qwen.Visual]) bool { return e.key == key })
+}
+
 // get returns the visual tokens of a page, which stay the cache's, or nil.
 func (c *visionCache) get(key visionKey) *qwen.Visual {
-	i := slices.IndexFunc(c.entries, func(e visionEntry) bool { return e.key == key })
+	i := c.index(key)
 	if i < 0 {
 		return nil
 	}
-	e := c.entries[i]
-	c.entries = append(slices.Delete(c.entries, i, i+1), e)
-	c.hits++
-	return e.visual
+	return c.use(i)
 }
 
 // has says whether the visual tokens of a page are there.
-func (c *visionCache) has(key visionKey) bool {
-	return slices.ContainsFunc(c.entries, func(e visionEntry) bool { return e.key == key })
-}
-
-// put gives the cache visual tokens. It reports false, and takes nothing, if they have no room in it.
-func (c *visionCache) put(key visionKey, v *qwen.Visual) (bool, error) {
-	n := v.Bytes()
-	if n > c.limit {
-		return false, nil
-	}
-	var errs []error
-	for len(c.entries) > 0 && c.bytes+n > c.limit {
-		c.bytes -= c.entries[0].visual.Bytes()
-		errs = append(errs, c.entries[0].visual.Close())
-		c.entries = slices.Delete(c.entries, 0, 1)
-	}
-	c.entries = append(c.entries, visionEntry{key, v})
-	c.bytes += n
-	return true, errors.Join(errs...)
-}
-
-// close frees all.
-func (c *visionCache) close() error {
-	var errs []error
-	for _, e := range c.entries {
-		errs = append(errs, e.visual.Close())
-	}
-	c.entries, c.bytes = nil, 0
-	return errors.Join(errs...)
-}
+func (c *visionCache) has(key visionKey) bool { return c.index(key) >= 0 }

@@ -14,7 +14,7 @@ import (
 const warmSide = 256
 
 // Warmup compiles what pages of the planned size need ([LoadOptions].Page), or, where no size is planned, small ones, so that those which
-// come need not wait for it: it reads a blank page, and writes tokens in each number of slots that a batch goes through, for each capacity
+// come need not wait for it: it reads a blank page, and again with another prompt, and writes tokens in each number of slots that a batch goes through, for each capacity
 // of the cache up to that of the page with PlannedAnswer tokens. What pages of other sizes have of their own is compiled when they come,
 // and so is what only a lack of memory leads to. It is for an idle engine: what it takes of the device's memory is not counted against
 // pages that are there.
@@ -34,6 +34,13 @@ func (e *Engine) Warmup(ctx context.Context) error {
 	out, err := e.Read(ctx, request)
 	if err != nil {
 		return err
+	}
+	if e.plan.PrefixCache > 0 { // and once more, asked something else
+		again := request
+		again.Prompt = "y" + request.Prompt[1:]
+		if _, err := e.Read(ctx, again); err != nil {
+			return err
+		}
 	}
 	w := warming{e: e, prompt: out.PromptTokens, most: min(out.PromptTokens+2, e.plan.MaxModelLen)}
 	if named {

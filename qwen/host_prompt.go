@@ -96,6 +96,21 @@ func (m *Model) hostBuffer(dims ...int) (compute.Buffer, []float32, error) {
 	return b, flat, nil
 }
 
+// hostRow is a copy of one row of x [rows, hidden].
+func (p *prompt) hostRow(x compute.Buffer, row int) (compute.Buffer, error) {
+	from, err := hostView[float32](x)
+	if err != nil {
+		return nil, err
+	}
+	hidden := p.m.Spec.Text.Hidden
+	b, to, err := p.m.hostBuffer(1, hidden)
+	if err != nil {
+		return nil, err
+	}
+	copy(to, from[row*hidden:])
+	return b, nil
+}
+
 // hostRows calls f for runs of n rows of the prompt, from the first on: x [n, hidden], and the cosines and sines of their angles. No run has
 // rows on both sides of a mark.
 func (p *prompt) hostRows(ctx context.Context, marks []prefixMark, f func(x, cos, sin []float32, from, n int)) error {

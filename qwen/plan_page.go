@@ -167,6 +167,21 @@ func (p *Planner) prompt(page PagePlan) (left, most int64) {
 	return left, left + held + p.together(stripes)*(max(project, attend, inner)+p.packed()+p.floats(rows, t.Hidden))
 }
 
+// Prefix is what a page's prompt leaves for others: its keys and values, and where the model has recurrent states those of two places.
+func (p *Planner) Prefix(page PagePlan) int64 {
+	t := p.m.Spec.Text
+	n := page.Left
+	for i := range t.Layers {
+		if !t.LinearAt(i) {
+			continue
+		}
+		for _, dims := range p.m.stateDims() {
+			n += 2 * p.floats(dims[:]...)
+		}
+	}
+	return n
+}
+
 // stepping is what it takes to write a token into each slot: the logits, which are sorted out in float32, and, on the pure-Go backend,
 // a layer's keys once more.
 func (p *Planner) stepping(slots int, keys int64) int64 {

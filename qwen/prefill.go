@@ -308,6 +308,9 @@ func (p *prompt) lastRow(ctx context.Context) (_ compute.Buffer, err error) {
 	defer func() { err = errors.Join(err, scratch.free()) }()
 	last := len(p.layout.IDs) - 1
 	s := p.stripes[(last-p.first)/p.stripes[0].rows]
+	if p.m.runtime.HostCache { // no program for each number of rows
+		return p.hostRow(s.x, last-s.from)
+	}
 	at, err := scratch.keep(p.m, []int32{int32(last - s.from)}, 1)
 	if err != nil {
 		return nil, err

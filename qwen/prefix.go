@@ -94,10 +94,11 @@ func (p *Planner) bytesOf(left *leftovers) int64 {
 	return n
 }
 
-// Behind says behind how many of its tokens a prompt can begin that has its first common tokens from the prefix's prompt. 0 means that it
-// cannot: there are too few of them, or the model has recurrent states and there are none of so early a place.
+// Behind says behind how many of its tokens a prompt can begin that has its first common tokens from the prefix's prompt, at most those up to
+// the end of its last image: what comes then is short, and of one shape whether it is new or not. 0 means that it cannot: there are too few
+// of them, or the model has recurrent states and there are none of so early a place.
 func (x *Prefix) Behind(l *Layout, common int) int {
-	tokens := min(common, x.length)
+	tokens := min(common, x.length, l.AfterImages())
 	if x.m.Spec.Text.Linear == nil {
 		return x.m.prefixTokens(tokens, len(l.IDs))
 	}
@@ -137,7 +138,7 @@ func (m *Model) prefixTokens(tokens, all int) int {
 
 // Reusable says behind how many of its tokens another prompt about the same images could begin; 0 if that is not worth it. See
 // [PromptOptions].
-func (m *Model) Reusable(l *Layout) int { return m.prefixTokens(l.afterImages(), len(l.IDs)) }
+func (m *Model) Reusable(l *Layout) int { return m.prefixTokens(l.AfterImages(), len(l.IDs)) }
 
 // prefixMarks are where the recurrent states of a prompt are kept that begins behind some of its tokens.
 func (m *Model) prefixMarks(l *Layout, behind int) []int {
@@ -145,7 +146,7 @@ func (m *Model) prefixMarks(l *Layout, behind int) []int {
 		return nil
 	}
 	var marks []int
-	for _, tokens := range []int{l.Images[0].Start, l.afterImages()} {
+	for _, tokens := range []int{l.Images[0].Start, l.AfterImages()} {
 		if n := m.prefixTokens(tokens, len(l.IDs)); n > behind && !slices.Contains(marks, n) {
 			marks = append(marks, n)
 		}
@@ -153,8 +154,8 @@ func (m *Model) prefixMarks(l *Layout, behind int) []int {
 	return marks
 }
 
-// afterImages is the number of tokens up to the end of the last image.
-func (l *Layout) afterImages() int {
+// AfterImages is the number of tokens up to the end of the last image, 0 where there is none.
+func (l *Layout) AfterImages() int {
 	if len(l.Images) == 0 {
 		return 0
 	}

@@ -1,0 +1,115 @@
+package backend_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/omnidocs/omnidocs/backend"
+)
+
+// large is a request about a page of 100 to 128 visual tokens.
+func large(t *testing.T, page int, prompt string) backend.Request {
+	return backend.Request{Image: testPages(t)[page], Prompt: prompt, MaxNewTokens: 12, MinPixels: 100 * 32 * 32, MaxPixels: 128 * 32 * 32}
+}
+
+// A prompt that begins as an earlier one begins behind it, and says what it would have said.
+func TestPrefixCache(t *testing.T) {
+	system := strings.Repeat("Read every line of the page, in order. ", 6)
+	behind := func(r backend.Request) backend.Request {
+		r.System = system
+		return r
+	}
+	first := func(r backend.Request) backend.Request {
+		r.Prompt, r.TextFirst = system, true
+		return r
+	}
+	for _, name := range []string{"qwen3_vl_two_images", "qwen3_5_long", "qwen3_vl_moe"} {
+		t.Run(name, func(t *testing.T) {
+			model := filepath.Join("..", "qwen", "testdata", "golden", name)
+			fresh := loadEngine(t, backend.LoadOptions{Model: model, VisionCache: -1, PrefixCache: -1})
+			kept := loadEngine(t, backend.LoadOptions{Model: model, VisionCache: -1, PrefixCache: 1 << 24})
+			cached, hits := 0, 0
+			for i, step := range []struct {
+				request backend.Request
+				hit     bool
+			}{
+				{large(t, 0, "qwenvl markdown"), false},
+				{large(t, 0, "qwenvl html"), true},
+				{large(t, 0, "qwenvl markdown"), true},
+				{large(t, 1, "qwenvl markdown"), false},
+				{behind(large(t, 1, "qwenvl markdown")), false},
+				{behind(large(t, 2, "qwenvl html")), true},
+				{behind(large(t, 2, "qwenvl markdown")), true},
+				{first(large(t, 2, "")), false},
+				{first(large(t, 3, "")), true},
+			} {
+				want, err := fresh.Read(t.Context(), step.request)
+				require.NoError(t, err)
+				got, err := kept.Read(t.Context(), step.request)
+				require.NoError(t, err)
+				require.Equal(t, want.Tokens, got.Tokens, "page %d", i)
+				require.Zero(t, want.CachedTokens)
+				if step.hit {
+					require.GreaterOrEqual(t, got.CachedTokens, 64, "page %d", i)
+					hits++
+				} else {
+					require.Zero(t, got.CachedTokens, "page %d", i)
+				}
+				require.Less(t, got.CachedTokens, got.PromptTokens)
+				cached += got.CachedTokens
+			}
+			s := kept.Stats()
+			require.EqualValues(t, cached, s.Tokens.Cached)
+			require.EqualValues(t, hits, s.Cache.PrefixHits)
+			require.Zero(t, fresh.Stats().Cache.PrefixHits)
+			require.Zero(t, fresh.Plan().PrefixCache)
+		})
+	}
+}
+
+// Where the host runs the prompts a page that is read again does not go through the vision tower at all.
+func TestPrefixHasTheImage(t *testing.T) {
+	if d := os.Getenv("OMNIDOCS_DEVICE"); d != "" && d != "go" {
+		t.Skip("programs begin at a multiple of 64 tokens, which is hardly ever an image's end")
+	}
+	e := loadEngine(t, backend.LoadOptions{VisionCache: -1, PrefixCache: 1 << 24})
+	for i, prompt := range []string{"qwenvl markdown", "qwenvl html"} {
+		_, err := e.Read(t.Context(), large(t, 0, prompt))
+		require.NoError(t, err)
+		require.EqualValues(t, i, e.Stats().Cache.VisionHits)
+	}
+}
+
+// The cache holds what its limit says, the last pages, and lets go of all when the device has no memory.
+func TestPrefixCacheLimit(t *testing.T) {
+	o := backend.LoadOptions{MaxBatch: 1, VisionCache: -1, MemoryLimit: -1}
+	r := large(t, 0, "x")
+	o.Page = backend.PlanPage{Prompt: r.Prompt, MinPixels: r.MinPixels, MaxPixels: r.MaxPixels}
+	page := loadEngine(t, o).Plan()
+	for name, test := range map[string]struct {
+		limit int64
+		hits  []bool // of pages 0, 1, 0, 0
+	}{
+		"none":   {1, []bool{false, false, false, false}},
+		"one":    {page.PrefixCache, []bool{false, false, false, true}}, // what is taken if nobody says how much
+		"enough": {4 * page.PrefixCache, []bool{false, false, true, true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.PrefixCache = test.limit
+			e, counted := countedEngine(t, true, o)
+			_, weights := counted.Live()
+			for i, page := range []int{0, 1, 0, 0} {
+				out, err := e.Read(t.Context(), large(t, page, "x"))
+				require.NoError(t, err)
+				require.Equal(t, test.hits[i], out.CachedTokens > 0, "read %d", i)
+			}
+			_, bytes := counted.Live()
+			require.LessOrEqual(t, bytes-weights, test.limit)
+			closeEngine(t, e, counted)
+		})
+	}
+}
