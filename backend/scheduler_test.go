@@ -30,6 +30,9 @@ func TestRandomArrivals(t *testing.T) {
 			var requests []backend.Request
 			for i := range 24 {
 				q := backend.Request{Image: pages[i%len(pages)], Prompt: fmt.Sprintf("page %d", i%5), MaxNewTokens: 1 + r.IntN(30)}
+				if i%4 == 0 { // large enough that those which come again begin behind their picture
+					q.MinPixels, q.MaxPixels = 100*32*32, 128*32*32
+				}
 				if i%2 == 1 {
 					q.Sampling = backend.Sampling{Temperature: 0.9, TopK: 40, TopP: 0.95, Seed: uint64(i)}
 				}
@@ -42,7 +45,7 @@ func TestRandomArrivals(t *testing.T) {
 				require.NoError(t, err)
 				want = append(want, out.Tokens)
 			}
-			e := loadEngine(t, backend.LoadOptions{Model: model, MaxBatch: 5})
+			e := loadEngine(t, backend.LoadOptions{Model: model, MaxBatch: 5, PrefixCache: 1 << 24})
 			var wg sync.WaitGroup
 			for _, i := range r.Perm(len(requests)) {
 				wg.Go(func() {

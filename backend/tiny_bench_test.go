@@ -17,7 +17,7 @@ import (
 //
 // The device is the pure-Go one. A page has as many tokens as the model writes, at most 1,400.
 func BenchmarkTinyA5(b *testing.B) {
-	engine, err := backend.Load(b.Context(), backend.LoadOptions{Model: tiny.Name, Device: "go", MaxBatch: 1, VisionCache: -1})
+	engine, err := backend.Load(b.Context(), backend.LoadOptions{Model: tiny.Name, Device: "go", MaxBatch: 1, VisionCache: -1, PrefixCache: -1})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, engine.Close()) })
 	var text []string

@@ -1,6 +1,7 @@
 package qwen_test
 
 import (
+	"errors"
 	"os"
 	"testing"
 
@@ -10,7 +11,8 @@ import (
 	"github.com/omnidocs/omnidocs/qwen"
 )
 
-// BenchmarkPage is an image through the vision tower, and a prompt with it through the text tower. OMNIDOCS_BENCH_MODEL names a folder with a
+// BenchmarkPage is an image through the vision tower, and a prompt with it through the text tower: alone, and behind one about the same
+// image. OMNIDOCS_BENCH_MODEL names a folder with a
 // checkpoint.
 func BenchmarkPage(b *testing.B) {
 	dir := os.Getenv("OMNIDOCS_BENCH_MODEL")
@@ -37,19 +39,26 @@ func BenchmarkPage(b *testing.B) {
 				require.NoError(b, err)
 			}
 			encode()
-			l := qwen.Layout{IDs: make([]int32, tokens), Next: int32(tokens), Images: []qwen.Span{{Count: tokens}}}
+			const before, after = 4, 20 // tokens around the image
+			all := before + tokens + after
+			l := qwen.Layout{IDs: make([]int32, all), Next: int32(all), Images: []qwen.Span{{Start: before, Count: tokens}}}
 			for axis := range l.Positions {
-				l.Positions[axis] = make([]int32, tokens)
-				for i := range tokens {
+				l.Positions[axis] = make([]int32, all)
+				for i := range all {
 					l.Positions[axis][i] = int32(i)
 				}
 			}
-			prompt := func() {
-				prompted, err := m.Prompt(ctx, &l, []*qwen.Visual{visual})
+			prompt := func(o qwen.PromptOptions) *qwen.Prefix {
+				prompted, err := m.PromptWith(ctx, &l, []*qwen.Visual{visual}, o)
 				require.NoError(b, err)
+				kept := prompted.Prefix
+				prompted.Prefix = nil
 				require.NoError(b, prompted.Close())
+				return kept
 			}
-			prompt()
+			kept := prompt(qwen.PromptOptions{Keep: true})
+			behind := qwen.PromptOptions{Behind: kept, Tokens: kept.Behind(&l, all)}
+			prompt(behind)
 			b.Run("encode", func(b *testing.B) {
 				for b.Loop() {
 					require.NoError(b, visual.Close())
@@ -58,10 +67,15 @@ func BenchmarkPage(b *testing.B) {
 			})
 			b.Run("prompt", func(b *testing.B) {
 				for b.Loop() {
-					prompt()
+					prompt(qwen.PromptOptions{})
 				}
 			})
-			require.NoError(b, visual.Close())
+			b.Run("behind", func(b *testing.B) {
+				for b.Loop() {
+					prompt(behind)
+				}
+			})
+			require.NoError(b, errors.Join(visual.Close(), kept.Close()))
 		})
 	}
 }

@@ -98,14 +98,13 @@ func (p *Planner) bytesOf(left *leftovers) int64 {
 // the end of its last image: what comes then is short, and of one shape whether it is new or not. 0 means that it cannot: there are too few
 // of them, or the model has recurrent states and there are none of so early a place.
 func (x *Prefix) Behind(l *Layout, common int) int {
-	tokens := min(common, x.length, l.AfterImages())
+	tokens := min(common, x.length, l.AfterImages(), len(l.IDs)-1)
 	if x.m.Spec.Text.Linear == nil {
 		return x.m.prefixTokens(tokens, len(l.IDs))
 	}
 	best := 0
 	for _, mark := range x.marks {
-		// One that was made for a prompt of another length may not fit the steps in which this one's rows are counted.
-		if mark.tokens <= tokens && mark.tokens == x.m.prefixTokens(mark.tokens, len(l.IDs)) {
+		if mark.tokens <= tokens {
 			best = max(best, mark.tokens)
 		}
 	}
@@ -125,11 +124,11 @@ func (x *Prefix) states(tokens int) *leftovers {
 // prefixTokens is how many of the first tokens of a prompt, of so many in all, others are left to begin behind. What programs run is cut at
 // multiples of a step, so that few shapes are compiled.
 func (m *Model) prefixTokens(tokens, all int) int {
-	step := 1
+	tokens = min(tokens, all-1) // the last token's state is what the answer begins from
 	if t := m.Spec.Text; !m.hostPrompts(layerKind{}) || t.Linear != nil && !m.hostPrompts(layerKind{linear: true}) {
-		step = max(64, bucketStep(all))
+		step := max(64, bucketStep(tokens))
+		tokens = tokens / step * step
 	}
-	tokens = min(tokens, all-1) / step * step // the last token's state is what the answer begins from
 	if tokens < leastPrefix {
 		return 0
 	}

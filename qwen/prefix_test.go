@@ -28,17 +28,20 @@ type askedPage struct {
 	grid   qwen.Grid
 }
 
-// page draws a page that no other number is like, of 10 by 9 visual tokens.
-func (a asker) page(number int) askedPage {
+// page draws a page that no other number is like, of 9 by 10 visual tokens.
+func (a asker) page(number int) askedPage { return a.pageOf(number, 9, 10) }
+
+// pageOf draws a page of so many visual tokens.
+func (a asker) pageOf(number, width, height int) askedPage {
 	side := a.m.Processor.PatchSize() * a.m.Spec.Vision.MergeSize // of a visual token
-	img := image.NewGray(image.Rect(0, 0, 9*side, 10*side))
+	img := image.NewGray(image.Rect(0, 0, width*side, height*side))
 	for i := range img.Pix {
 		img.Pix[i] = uint8(i * i >> (number + 3))
 	}
 	img.SetGray(number, 0, color.Gray{})
-	p, err := a.m.Processor.Process(a.t.Context(), img, qwen.Bounds{MinPixels: 1, MaxPixels: 1 << 20})
+	p, err := a.m.Processor.Process(a.t.Context(), img, qwen.Bounds{MinPixels: 1, MaxPixels: 1 << 24})
 	require.NoError(a.t, err)
-	require.Equal(a.t, 90, p.VisualTokens())
+	require.Equal(a.t, width*height, p.VisualTokens())
 	v, err := a.m.Encode(a.t.Context(), p)
 	require.NoError(a.t, err)
 	a.t.Cleanup(func() { require.NoError(a.t, v.Close()) })
@@ -62,7 +65,7 @@ func (a asker) write(p *qwen.Prompted) (state []float32, tokens []int32) {
 	ctx := a.t.Context()
 	state, err := p.Hidden.Floats()
 	require.NoError(a.t, err)
-	cache := a.m.NewCache(1, 1024)
+	cache := a.m.NewCache(1, 2048)
 	defer func() { require.NoError(a.t, cache.Close()) }()
 	next, err := a.m.Choose(ctx, p.Hidden, nil)
 	require.NoError(a.t, err)
@@ -254,4 +257,26 @@ func TestCommon(t *testing.T) {
 	require.Less(t, html.Common(markdown, sameImage), len(html.IDs))
 	require.Equal(t, at.Start, html.Common(markdown, otherImage))
 	require.Equal(t, at.Start, wide.Common(markdown, sameImage), "another grid is another picture")
+}
+
+// The rows that are run behind a short prefix may come to more than a slot of the cache has room for, all of them padding.
+func TestPrefixPadding(t *testing.T) {
+	r := openDevice(t).Runtime()
+	r.HostCache, r.HostPrompt, r.ExactShapes = !openDevice(t).IsXLA(), false, false
+	a := asker{t, loadModel(t, r, os.DirFS(goldenDir))}
+	const most, capacity = 64 + 1152, 1280 // tokens that take no more rows than 64 and 1,152; the capacity that is taken for more
+	prompt := qwen.Prompt{System: strings.Repeat("page ", 30)}
+	first, second := a.pageOf(0, 33, 33), a.pageOf(1, 33, 33)
+	for len(a.layout(second, prompt).IDs) <= most {
+		prompt.Text += "x "
+	}
+	earlier, later := a.layout(first, prompt), a.layout(second, prompt)
+	require.LessOrEqual(t, len(later.IDs), capacity)
+	p := a.prompt(earlier, first.visual, qwen.PromptOptions{Keep: true})
+	behind := p.Prefix.Behind(later, later.Common(earlier, func(int) bool { return false }))
+	require.Equal(t, 64, behind)
+	_, want := a.write(a.prompt(later, second.visual, qwen.PromptOptions{}))
+	_, got := a.write(a.prompt(later, second.visual, qwen.PromptOptions{Behind: p.Prefix, Tokens: behind}))
+	require.Equal(t, want, got)
+	require.NoError(t, p.Close())
 }

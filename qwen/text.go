@@ -189,7 +189,8 @@ func writeRows(b *program.Builder, cache, rows, length *Node) *Node {
 	return Reshape(flat, slots, heads, capacity, dim)
 }
 
-// storeGraph writes a prompt's keys or values [kvHeads, rows, headDim] into a slot of a cache on the device.
+// storeGraph writes a prompt's keys or values [kvHeads, rows, headDim] into a slot of a cache on the device. Rows behind the prompt are
+// padding, which may be cut off.
 func (m *Model) storeGraph(slots, capacity, rows int) func(b *program.Builder) []*Node {
 	t := m.local.Text
 	return func(b *program.Builder) []*Node {
@@ -197,6 +198,9 @@ func (m *Model) storeGraph(slots, capacity, rows int) func(b *program.Builder) [
 		fresh := b.Input("rows", dtypes.Float32, t.KVHeads, rows, t.HeadDim)
 		slot := b.Input("slot", dtypes.Int32)
 		b.Alias(0, 0)
+		if rows > capacity {
+			fresh = Slice(fresh, AxisRange(), AxisRange(0, capacity))
+		}
 		zero := ScalarZero(b.G, dtypes.Int32)
 		return []*Node{DynamicUpdateSlice(cache, ConvertDType(ExpandAxes(fresh, 0), cache.DType()), []*Node{slot, zero, zero, zero})}
 	}

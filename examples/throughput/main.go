@@ -62,7 +62,7 @@ func main() {
 	if o.DType == backend.QuantizationInt8 {
 		o.DType, o.Quantization = "", backend.QuantizationInt8
 	}
-	o.VisionCache = -1 // all pages are one picture
+	o.VisionCache, o.PrefixCache = -1, -1 // all pages are one picture
 	r, err := run(ctx, o, path, *pages)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(r)
