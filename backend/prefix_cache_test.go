@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"image"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/omnidocs/omnidocs/backend"
+	"github.com/omnidocs/omnidocs/internal/tiny"
 )
 
 // large is a request about a page of 100 to 128 visual tokens.
@@ -110,6 +112,39 @@ func TestPrefixCacheLimit(t *testing.T) {
 			_, bytes := counted.Live()
 			require.LessOrEqual(t, bytes-weights, test.limit)
 			closeEngine(t, e, counted)
+		})
+	}
+}
+
+// BenchmarkAgain is a page that has been read as Markdown, up to the first token of its HTML: with nothing kept, with its visual tokens, and
+// with what its prompt left too. OMNIDOCS_BENCH_MODEL names a folder with a checkpoint, in bfloat16, in place of the embedded one.
+func BenchmarkAgain(b *testing.B) {
+	o := backend.LoadOptions{Model: tiny.Name, MaxBatch: 1}
+	r := backend.Request{Image: image.NewGray(image.Rect(0, 0, 420, 595)), MaxNewTokens: 1}
+	if dir := os.Getenv("OMNIDOCS_BENCH_MODEL"); dir != "" {
+		o.Model, o.DType = dir, "bfloat16"
+		r.Image = image.NewGray(image.Rect(0, 0, 512, 704))
+	}
+	for _, c := range []struct {
+		name           string
+		vision, prefix int64
+	}{{"nothing", -1, -1}, {"vision", 0, -1}, {"prefix", 0, 0}} {
+		b.Run(c.name, func(b *testing.B) {
+			o.VisionCache, o.PrefixCache = c.vision, c.prefix
+			e := loadEngine(b, o)
+			read := func(prompt string) backend.Output {
+				r.Prompt = prompt
+				out, err := e.Read(b.Context(), r)
+				require.NoError(b, err)
+				return out
+			}
+			read("qwenvl markdown")
+			read("qwenvl html")
+			for b.Loop() {
+				out := read("qwenvl html")
+				b.ReportMetric(float64(out.CachedTokens), "cached-tokens")
+				b.ReportMetric(float64(out.PromptTokens), "prompt-tokens")
+			}
 		})
 	}
 }

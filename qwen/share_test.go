@@ -128,6 +128,16 @@ func TestSlotsOfShares(t *testing.T) {
 	require.Equal(t, w.want, w.written[1][:len(w.want)])
 }
 
+// A prompt begins behind what another has left on each of the devices.
+func TestPrefixOfShares(t *testing.T) {
+	r := spread(t, 2)
+	for _, golden := range []string{"qwen3_vl", "qwen3_5_moe"} {
+		t.Run(golden, func(t *testing.T) {
+			asker{t, loadModel(t, r, os.DirFS(filepath.Join("testdata", "golden", golden)))}.all(1e-3, false)
+		})
+	}
+}
+
 // fourHeads is a checkpoint whose heads four devices divide, but not its vocabulary: a golden one with twice the heads of keys and
 // values, heads of half the size in the vision tower, and without the last token.
 func fourHeads(t *testing.T) fstest.MapFS {

@@ -108,6 +108,11 @@ type QwenTextPyTorchConfig struct {
 	// OutOfMemoryRetries is how many times a page that the device's memory has no room for is tried again, each time with half the
 	// pixels, from 0 to 8. Zero means that it fails, with an error that matches [ErrOutOfMemory]. The result's VisualTokens tell.
 	OutOfMemoryRetries int `json:"out_of_memory_retries,omitzero"`
+	// VisionCache and PrefixCache are what earlier pages may take of each device's memory, in bytes, so that one which is asked for again, as
+	// HTML after Markdown, goes neither through the vision tower nor, but for the few tokens that differ, through the prompt; prompts with one
+	// long SystemPrompt share it. Zero means 64 MiB, and what the largest page's prompt leaves where memory has room for it; negative is none.
+	VisionCache int64 `json:"vision_cache,omitzero"`
+	PrefixCache int64 `json:"prefix_cache,omitzero"`
 	// CompileCache is the folder in which XLA's compiled programs are kept, so that the next start compiles nothing again. Empty means
 	// that of the environment's OMNIDOCS_COMPILE_CACHE, else omnidocs/compiled in the user's folder of caches; "off" is none.
 	CompileCache string `json:"compile_cache,omitzero"`

@@ -81,7 +81,9 @@ type QwenTextVLLMConfig struct {
 	// ReadBlankPages and DetectOrientation are those of [QwenTextPyTorchConfig].
 	ReadBlankPages    bool `json:"read_blank_pages,omitzero"`
 	DetectOrientation bool `json:"detect_orientation,omitzero"`
-	// CompileCache is that of [QwenTextPyTorchConfig].
+	// VisionCache, PrefixCache and CompileCache are those of [QwenTextPyTorchConfig].
+	VisionCache  int64  `json:"vision_cache,omitzero"`
+	PrefixCache  int64  `json:"prefix_cache,omitzero"`
 	CompileCache string `json:"compile_cache,omitzero"`
 	// Logger is told what is done. Nil means nobody.
 	Logger *slog.Logger `json:"-"`
@@ -118,7 +120,7 @@ func (c QwenTextVLLMConfig) shared() QwenTextPyTorchConfig {
 		Temperature: c.Temperature, TopP: c.TopP, TopK: c.TopK, Seed: c.Seed, MinPixels: c.MinPixels, MaxPixels: c.MaxPixels,
 		SystemPrompt: c.SystemPrompt, Repetition: c.Repetition, MaxContinuations: c.MaxContinuations, OutOfMemoryRetries: c.OutOfMemoryRetries,
 		ReadBlankPages: c.ReadBlankPages, DetectOrientation: c.DetectOrientation,
-		CompileCache: c.CompileCache, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress, Observer: c.Observer,
+		VisionCache: c.VisionCache, PrefixCache: c.PrefixCache, CompileCache: c.CompileCache, BatchSize: c.MaxNumSeqs, Logger: c.Logger, Progress: c.Progress, Observer: c.Observer,
 	}
 }
 

@@ -82,6 +82,8 @@ func (c QwenTextPyTorchConfig) loadOptions() backend.LoadOptions {
 		Quantization: c.Quantization,
 		MaxBatch:     c.BatchSize,
 		MemoryLimit:  c.MemoryLimit,
+		VisionCache:  c.VisionCache,
+		PrefixCache:  c.PrefixCache,
 		CompileCache: c.CompileCache,
 		Page:         backend.PlanPage{MinPixels: c.MinPixels, MaxPixels: c.MaxPixels, System: c.SystemPrompt},
 		Logger:       c.Logger,
