@@ -92,7 +92,7 @@ func (s *chatServer) answer(w http.ResponseWriter, r *http.Request) {
 		words, finish = words[:q.MaxTokens], "length"
 	}
 	text, _ := json.Marshal(strings.Join(words, " "))
-	_, _ = fmt.Fprintf(w, `{"choices": [{"message": {"content": %s}, "finish_reason": %q}], "usage": {"prompt_tokens": 99, "completion_tokens": %d}}`,
+	_, _ = fmt.Fprintf(w, `{"choices": [{"message": {"content": %s}, "finish_reason": %q}], "usage": {"prompt_tokens": 99, "completion_tokens": %d, "prompt_tokens_details": {"cached_tokens": 64}}}`,
 		text, finish, len(words))
 }
 
@@ -118,7 +118,7 @@ func TestAPIConfigReads(t *testing.T) {
 	require.Equal(t, "Qwen/Qwen3-VL-8B-Instruct", r.ModelName)
 	require.Equal(t, "remote", r.Device)
 	require.Equal(t, FinishStop, r.FinishReason)
-	require.Equal(t, []int{99, 15}, []int{r.PromptTokens, r.CompletionTokens})
+	require.Equal(t, []int{99, 64, 15}, []int{r.PromptTokens, r.CachedTokens, r.CompletionTokens})
 
 	q := s.last()
 	require.Equal(t, "/v1/chat/completions", q.path)

@@ -210,6 +210,7 @@ func (x *QwenTextExtractor) finish(ctx context.Context, p *page, out backend.Out
 	r.FinishReason, r.Truncated = out.Finish, out.Finish != FinishStop && out.Finish != FinishBlank
 	r.Recoveries, r.Continuations = out.Recoveries, out.Continuations
 	r.PromptTokens, r.VisualTokens, r.CompletionTokens = out.PromptTokens, out.VisualTokens, max(len(out.Tokens), out.CompletionTokens)
+	r.CachedTokens = out.CachedTokens
 	r.score(out.Offsets, out.LogProbs)
 	r.Timings = Timings(out.Timings)
 	r.Device, r.DType = info.Device, info.DType

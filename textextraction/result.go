@@ -73,6 +73,8 @@ type ExtractResult struct {
 	// PromptTokens counts the tokens of the prompt, the image's included; VisualTokens those of the image alone.
 	PromptTokens int `json:"prompt_tokens"`
 	VisualTokens int `json:"visual_tokens"`
+	// CachedTokens counts the tokens of the prompt that were not run again, since an earlier prompt began with them.
+	CachedTokens int `json:"cached_tokens,omitzero"`
 	// CompletionTokens counts the tokens of RawOutput.
 	CompletionTokens int `json:"completion_tokens"`
 	// Timings says where the time went.

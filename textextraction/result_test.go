@@ -44,7 +44,7 @@ func TestResultJSONRoundTrip(t *testing.T) {
 	var fields map[string]any
 	require.NoError(t, json.Unmarshal(text, &fields))
 	for field := range strings.SplitSeq("content format raw_output plain_text image_width image_height turn model_name word_count "+
-		"content_length finish_reason truncated prompt_tokens visual_tokens completion_tokens timings device dtype worker revision "+
+		"content_length finish_reason truncated prompt_tokens visual_tokens cached_tokens completion_tokens timings device dtype worker revision "+
 		"front_matter elements confidence uncertain_spans recoveries continuations run", " ") {
 		require.Contains(t, fields, field)
 		delete(fields, field)

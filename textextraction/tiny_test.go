@@ -53,6 +53,11 @@ func TestTinyModel(t *testing.T) {
 	require.EqualValues(t, 1, finished.Load())
 	require.EqualValues(t, res.PromptTokens, stats.Tokens.Prompt)
 
+	res, err = ex.Extract(t.Context(), page.Image, textextraction.HTML) // behind the same picture
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, res.CachedTokens, 32)
+	require.Less(t, res.CachedTokens, res.PromptTokens)
+
 	require.NoError(t, textextractiontest.TestExtractor(t.Context(), ex, page.Image))
 }
 

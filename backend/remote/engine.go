@@ -222,6 +222,7 @@ func (e *Engine) read(ctx context.Context, r backend.Request) (out backend.Outpu
 	a, err := e.client.Chat(ctx, ask, delta)
 	out.Timings.Decode = time.Since(asked)
 	out.Text, out.PromptTokens, out.CompletionTokens = a.Text, a.PromptTokens, a.CompletionTokens
+	out.CachedTokens = a.CachedTokens
 	if err != nil {
 		return out, fmt.Errorf("backend: remote: %w", err)
 	}

@@ -21,6 +21,9 @@ type completion struct {
 	Usage *struct {
 		PromptTokens     int `json:"prompt_tokens"`
 		CompletionTokens int `json:"completion_tokens"`
+		PromptDetails    struct {
+			CachedTokens int `json:"cached_tokens"`
+		} `json:"prompt_tokens_details"`
 	} `json:"usage"`
 	Error json.RawMessage `json:"error"`
 }
@@ -56,6 +59,7 @@ func (a *Answer) take(c completion) string {
 	}
 	if c.Usage != nil {
 		a.PromptTokens, a.CompletionTokens = c.Usage.PromptTokens, c.Usage.CompletionTokens
+		a.CachedTokens = c.Usage.PromptDetails.CachedTokens
 	}
 	if len(c.Choices) == 0 {
 		return ""

@@ -108,8 +108,9 @@ type Answer struct {
 	Text, Finish string
 	// Model is the model that the server says it used.
 	Model string
-	// PromptTokens and CompletionTokens are as the server counts them, 0 where it does not say.
-	PromptTokens, CompletionTokens int
+	// PromptTokens and CompletionTokens are as the server counts them, 0 where it does not say; CachedTokens those of the prompt that it has not
+	// run again.
+	PromptTokens, CompletionTokens, CachedTokens int
 	// Attempts counts the calls that it took.
 	Attempts int
 }

@@ -160,10 +160,15 @@ type chatUsage struct {
 	PromptTokens     int `json:"prompt_tokens"`
 	CompletionTokens int `json:"completion_tokens"`
 	TotalTokens      int `json:"total_tokens"`
+	PromptDetails    struct {
+		CachedTokens int `json:"cached_tokens"`
+	} `json:"prompt_tokens_details"`
 }
 
 func usageOf(r *textextraction.ExtractResult) *chatUsage {
-	return &chatUsage{r.PromptTokens, r.CompletionTokens, r.PromptTokens + r.CompletionTokens}
+	u := &chatUsage{PromptTokens: r.PromptTokens, CompletionTokens: r.CompletionTokens, TotalTokens: r.PromptTokens + r.CompletionTokens}
+	u.PromptDetails.CachedTokens = r.CachedTokens
+	return u
 }
 
 type chatText struct {

@@ -42,7 +42,7 @@ func TestChat(t *testing.T) {
 			Message      struct{ Role, Content string }
 			FinishReason string `json:"finish_reason"`
 		}
-		Usage map[string]int
+		Usage map[string]any
 	}
 	require.NoError(t, json.Unmarshal([]byte(a.body), &got))
 	require.Equal(t, "chat.completion", got.Object)
@@ -50,7 +50,9 @@ func TestChat(t *testing.T) {
 	require.Contains(t, got.ID, "chatcmpl-")
 	require.Equal(t, "# 61 pixels, “qwenvl markdown” be exact\n<!-- Image (1, 2, 3, 4) -->\n", got.Choices[0].Message.Content, "as the model wrote it")
 	require.Equal(t, "stop", got.Choices[0].FinishReason)
-	require.Equal(t, map[string]int{"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}, got.Usage)
+	require.Equal(t, map[string]any{
+		"prompt_tokens": 11.0, "completion_tokens": 7.0, "total_tokens": 18.0, "prompt_tokens_details": map[string]any{"cached_tokens": 9.0},
+	}, got.Usage)
 
 	a = call(t, "POST", at, strings.NewReader(chatBody(imagePart("data:image/png,"+url.PathEscape(string(png)))+","+textPart, `, "max_tokens": 1`)))
 	require.Contains(t, a.body, `"finish_reason":"length"`)
@@ -127,7 +129,7 @@ func TestChatStream(t *testing.T) {
 	require.Equal(t, a.Text, text.String())
 	require.Equal(t, 2, pieces)
 	require.Equal(t, "stop", a.Finish)
-	require.Equal(t, []int{11, 7}, []int{a.PromptTokens, a.CompletionTokens})
+	require.Equal(t, []int{11, 9, 7}, []int{a.PromptTokens, a.CachedTokens, a.CompletionTokens})
 	ask.Messages[0].Content[1].Text = "fire"
 	c.Attempts = 1
 	_, err = c.Chat(t.Context(), ask, func(string) {})

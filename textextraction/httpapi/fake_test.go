@@ -56,7 +56,7 @@ func (f *fake) ExtractWith(ctx context.Context, img image.Image, o textextractio
 		return nil, fmt.Errorf("%w: Temperature", textextraction.ErrConfig)
 	}
 	r := textextraction.NewExtractResult(fmt.Sprintf("# %d pixels, “%s” %s\n<!-- Image (1, 2, 3, 4) -->\n", img.Bounds().Dx(), o.Prompt, o.SystemPrompt), o.Format)
-	r.PromptTokens, r.CompletionTokens, r.FinishReason = 11, 7, textextraction.FinishStop
+	r.PromptTokens, r.CachedTokens, r.CompletionTokens, r.FinishReason = 11, 9, 7, textextraction.FinishStop
 	if o.MaxNewTokens == 1 {
 		r.FinishReason, r.Truncated = textextraction.FinishLength, true
 	}
