@@ -164,7 +164,7 @@ func newPlan(ctx context.Context, o LoadOptions, device *Device, planner *qwen.P
 		most = min(most, o.Page.Pages)
 	}
 	p.PrefixCache = max(0, o.PrefixCache)
-	if o.PrefixCache == 0 {
+	if o.PrefixCache == 0 && planner.SharesPrompts() {
 		p.PrefixCache = planner.Prefix(p.Page)
 	}
 	p.size(planner, most)

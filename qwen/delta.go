@@ -1,8 +1,6 @@
 package qwen
 
 import (
-	"slices"
-
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -59,9 +57,8 @@ func (m *Model) deltaOutput(p params, x, out, gate *Node) *Node {
 }
 
 // deltaPromptGraph is such a layer over a stripe of a prompt, x [rows, hidden], of which the first valid (int32) are real, with
-// the history and state of what stands before it → x as feedForward returns it, history, state, and the history and state behind so many
-// rows as each of the marks says, all of which are real.
-func (m *Model) deltaPromptGraph(rows int, marks []int, kind layerKind) func(b *program.Builder) []*Node {
+// the history and state of what stands before it → x as feedForward returns it, history, state.
+func (m *Model) deltaPromptGraph(rows int, kind layerKind) func(b *program.Builder) []*Node {
 	t, d := m.local.Text, m.local.Text.Delta
 	past := d.Kernel - 1
 	return func(b *program.Builder) []*Node {
@@ -82,39 +79,14 @@ func (m *Model) deltaPromptGraph(rows int, marks []int, kind layerKind) func(b *
 				mixed = Add(mixed, tap)
 			}
 		}
-		behind := Gather(long, Add(Iota(b.G, shapes.Make(dtypes.Int32, past, 1), 0), valid))
+		history = Gather(long, Add(Iota(b.G, shapes.Make(dtypes.Int32, past, 1), 0), valid))
 
 		q, k, v := m.deltaHeads(nn.SiLU(mixed))
 		live := ConvertDType(LessThan(Iota(b.G, shapes.Make(dtypes.Int32, rows, 1), 0), valid), dtypes.Float32)
-		q, k, v = nn.HeadsFirst(q), nn.HeadsFirst(k), nn.HeadsFirst(v)
-		decay, beta := Transpose(Mul(in.decay, live), 0, 1), Transpose(Mul(in.beta, live), 0, 1)
-		var reads, kept []*Node
-		for i, to := range append(slices.Clone(marks), rows) {
-			from := 0
-			if i > 0 {
-				from = marks[i-1]
-			}
-			if from == to {
-				continue
-			}
-			part := func(x *Node) *Node { return Slice(x, AxisRange(), AxisRange(from, to)) }
-			var read *Node
-			read, state = nn.GatedDelta(part(q), part(k), part(v), part(decay), part(beta), state)
-			if reads = append(reads, read); i < len(marks) {
-				kept = append(kept, Slice(long, AxisRange(to, to+past)), state)
-			}
-		}
-		out := m.feedForward(p, m.deltaOutput(p, x, nn.HeadsFirst(concatenate(reads, 1)), in.gate), kind)
-		return append(append(out, behind, state), kept...)
+		out, state := nn.GatedDelta(nn.HeadsFirst(q), nn.HeadsFirst(k), nn.HeadsFirst(v),
+			Transpose(Mul(in.decay, live), 0, 1), Transpose(Mul(in.beta, live), 0, 1), state)
+		return append(m.feedForward(p, m.deltaOutput(p, x, nn.HeadsFirst(out), in.gate), kind), history, state)
 	}
-}
-
-// concatenate puts one or more nodes end to end.
-func concatenate(nodes []*Node, axis int) *Node {
-	if len(nodes) == 1 {
-		return nodes[0]
-	}
-	return Concatenate(nodes, axis)
 }
 
 // deltaStepGraph is such a layer for one new token a slot: x [slots, hidden], history [slots, kernel-1, channels] and state

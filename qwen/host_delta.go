@@ -161,12 +161,12 @@ func (p *prompt) hostDeltaLayer(ctx context.Context, layer int) (left []compute.
 	}
 	l, w := hostLayers{m, p.room}, host.layers[layer]
 	var markErr error
-	err = p.hostRows(ctx, p.marks, func(x, _, _ []float32, from, n int) {
+	err = p.hostRows(ctx, func(x, _, _ []float32, from, n int) {
 		l.delta(w, x, n, []hostSequence{{0, n, kept[0], kept[1]}})
 		l.feedForward(w, x, n)
-		for range p.marksIn(from+n-1, from+n) {
-			states, _, err := m.hostStates(left)
-			p.marked(layer, from+n, states)
+		if mark := p.markAt(from + n); mark != nil {
+			var err error
+			mark.layers[layer], _, err = m.hostStates(left)
 			markErr = errors.Join(markErr, err)
 		}
 	})

@@ -79,7 +79,7 @@ func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []comp
 			return left, err
 		}
 	}
-	return left, p.hostRows(ctx, nil, l.run)
+	return left, p.hostRows(ctx, l.run)
 }
 
 // hostBuffer makes a buffer of zeros that the host can write, with its numbers.
@@ -111,9 +111,8 @@ func (p *prompt) hostRow(x compute.Buffer, row int) (compute.Buffer, error) {
 	return b, nil
 }
 
-// hostRows calls f for runs of n rows of the prompt, from the first on: x [n, hidden], and the cosines and sines of their angles. No run has
-// rows on both sides of a mark.
-func (p *prompt) hostRows(ctx context.Context, marks []prefixMark, f func(x, cos, sin []float32, from, n int)) error {
+// hostRows calls f for runs of n rows of the prompt, from the first on: x [n, hidden], and the cosines and sines of their angles.
+func (p *prompt) hostRows(ctx context.Context, f func(x, cos, sin []float32, from, n int)) error {
 	hidden, half := p.m.Spec.Text.Hidden, p.m.Spec.Text.RotaryDim/2
 	for _, s := range p.stripes {
 		var flat [3][]float32
@@ -124,16 +123,11 @@ func (p *prompt) hostRows(ctx context.Context, marks []prefixMark, f func(x, cos
 			}
 		}
 		end := min(s.rows, len(p.layout.IDs)-s.from) // what is behind is padding
-		for from, to := 0, 0; from < end; from = to {
+		for from := 0; from < end; from += hostRowsAtOnce {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			to = min(end, from+hostRowsAtOnce)
-			for _, mark := range marks {
-				if at := mark.tokens - s.from; from < at {
-					to = min(to, at)
-				}
-			}
+			to := min(end, from+hostRowsAtOnce)
 			program.Paced(ctx, func() {
 				f(flat[0][from*hidden:to*hidden], flat[1][from*half:to*half], flat[2][from*half:to*half], s.from+from, to-from)
 			})

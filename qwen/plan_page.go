@@ -148,7 +148,7 @@ func (p *Planner) prompt(page PagePlan) (left, most int64) {
 			left += p.floats(dims...)
 		}
 	}
-	if p.m.hostPrompts(layerKind{}) && (t.Linear == nil || p.m.hostPrompts(layerKind{linear: true})) {
+	if p.m.hostRunsPrompts() {
 		return left, left + p.hostPrompt(page)
 	}
 	queries := local.Heads * t.HeadDim
@@ -166,6 +166,9 @@ func (p *Planner) prompt(page PagePlan) (left, most int64) {
 	}
 	return left, left + held + p.together(stripes)*(max(project, attend, inner)+p.packed()+p.floats(rows, t.Hidden))
 }
+
+// SharesPrompts says whether a prompt is kept for others at no cost but its memory, since the host runs it: see [PromptOptions].
+func (p *Planner) SharesPrompts() bool { return p.m.hostRunsPrompts() }
 
 // Prefix is what a page's prompt leaves for others: its keys and values, and where the model has recurrent states those of two places.
 func (p *Planner) Prefix(page PagePlan) int64 {

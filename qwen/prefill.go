@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 )
@@ -53,11 +54,12 @@ func (p *Prompted) Close() error {
 // PromptOptions say what a prompt has in common with others. The zero value is nothing.
 type PromptOptions struct {
 	// Behind is what an earlier prompt has left that begins with the same tokens: the layers then run only those behind the first Tokens of
-	// them, a number that [Prefix.Behind] has told. What comes of it is what would have come without, where programs run the layers up to
-	// rounding, since they run other shapes. The prefix stays the caller's.
+	// them, a number that [Prefix.Behind] has told. What comes of it is what would have come without, with Keep, to the bit. The prefix
+	// stays the caller's.
 	Behind *Prefix
 	Tokens int
-	// Keep keeps what the prompt leaves for others, as the Prefix of what is returned.
+	// Keep keeps what the prompt leaves for others, as the Prefix of what is returned. Where programs run the layers it goes through them in
+	// two or three parts, which is slower; where the host does it costs nothing.
 	Keep bool
 }
 
@@ -160,20 +162,36 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, o Promp
 		}
 	}
 	p := &prompt{m: m, layout: l, visual: visual, behind: o.Behind, first: o.Tokens}
-	if o.Keep {
-		for _, tokens := range m.prefixMarks(l, p.first) {
-			p.marks = append(p.marks, prefixMark{tokens, &leftovers{layers: make([][]compute.Buffer, m.Spec.Text.Layers)}})
-		}
+	if o.Keep && m.Spec.Text.Linear != nil {
+		p.mark()
 	}
-	rest, rows := m.promptRows(len(l.IDs) - p.first)
-	p.rows = p.first + rest
-	for from := p.first; from < p.rows; from += rows {
-		p.stripes = append(p.stripes, promptStripe{from: from, rows: min(rows, p.rows-from)})
-	}
+	p.cut(o.Keep || o.Behind != nil)
 	if err := p.run(ctx, store); err != nil {
 		return nil, errors.Join(err, p.free())
 	}
 	return p, nil
+}
+
+// cut makes the stripes, and knows of no others where the prompt may be shared: what stands on one side of a place that prompts begin behind
+// then goes through the same programs whether the other is run or not, and comes out the same to the bit. What the host runs does so anyhow.
+func (p *prompt) cut(shared bool) {
+	from, end := p.first, len(p.layout.IDs)
+	if shared && (p.m.Spec.Text.Linear != nil || !p.m.hostRunsPrompts()) {
+		for _, to := range p.m.prefixEnds(p.layout) {
+			if to <= from {
+				continue
+			}
+			for _, rows := p.m.promptRows(to - from); from < to; {
+				n := min(rows, to-from)
+				p.stripes = append(p.stripes, promptStripe{from: from, rows: n})
+				from += n
+			}
+		}
+	}
+	rest, rows := p.m.promptRows(end - from)
+	for p.rows = from + rest; from < p.rows; from += rows {
+		p.stripes = append(p.stripes, promptStripe{from: from, rows: min(rows, p.rows-from)})
+	}
 }
 
 // states are the hidden states of the stripes.
@@ -307,7 +325,7 @@ func (p *prompt) lastRow(ctx context.Context) (_ compute.Buffer, err error) {
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
 	last := len(p.layout.IDs) - 1
-	s := p.stripes[(last-p.first)/p.stripes[0].rows]
+	s := p.stripes[slices.IndexFunc(p.stripes, func(s promptStripe) bool { return last < s.from+s.rows })]
 	if p.m.runtime.HostCache { // no program for each number of rows
 		return p.hostRow(s.x, last-s.from)
 	}

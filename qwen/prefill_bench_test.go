@@ -70,6 +70,11 @@ func BenchmarkPage(b *testing.B) {
 					prompt(qwen.PromptOptions{})
 				}
 			})
+			b.Run("kept", func(b *testing.B) {
+				for b.Loop() {
+					require.NoError(b, prompt(qwen.PromptOptions{Keep: true}).Close())
+				}
+			})
 			b.Run("behind", func(b *testing.B) {
 				for b.Loop() {
 					prompt(behind)

@@ -84,10 +84,12 @@ func (p *prompt) joined(ctx context.Context, layer int, made [][]compute.Buffer,
 
 // joinBehind puts keys or values of stripes [kvHeads, rows, headDim] end to end behind those of the prefix, of which the first count.
 func (p *prompt) joinBehind(ctx context.Context, prefix compute.Buffer, parts []compute.Buffer) (compute.Buffer, error) {
-	stripe, last := p.stripes[0].rows, p.stripes[len(p.stripes)-1].rows
-	name := fmt.Sprintf("behind %d of %d: %d of %d, %d", p.first, p.behind.rows, len(parts), stripe, last)
-	graph := p.m.behindGraph(p.first, p.behind.rows, len(parts), stripe, last)
-	out, err := p.m.run(ctx, name, graph, append([]compute.Buffer{prefix}, parts...))
+	var rows []int
+	for _, s := range p.stripes {
+		rows = append(rows, s.rows)
+	}
+	name := fmt.Sprintf("behind %d of %d: %v", p.first, p.behind.rows, rows)
+	out, err := p.m.run(ctx, name, p.m.behindGraph(p.first, p.behind.rows, rows), append([]compute.Buffer{prefix}, parts...))
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,7 @@ func (p *prompt) deltaLayer(ctx context.Context, layer int) (left []compute.Buff
 	before := p.before(layer)
 	if before == nil {
 		for _, dims := range m.stateDims() {
-			b, err := m.upload(make([]float32, elements(dims[:])), dims...)
+			b, err := m.upload(make([]float32, elements(dims)), dims...)
 			if err != nil {
 				return left, err
 			}
@@ -115,19 +117,17 @@ func (p *prompt) deltaLayer(ctx context.Context, layer int) (left []compute.Buff
 	}
 	for i := range p.stripes {
 		s := &p.stripes[i]
-		marks := p.marksIn(s.from, s.from+s.rows)
 		in := []compute.Buffer{s.x, s.valid, before[0], before[1]}
-		out, err := m.run(ctx, fmt.Sprintf("delta %d%v %v", s.rows, marks, kind), m.deltaPromptGraph(s.rows, marks, kind), in, groupLayer(layer))
+		out, err := m.run(ctx, fmt.Sprintf("delta %d %v", s.rows, kind), m.deltaPromptGraph(s.rows, kind), in, groupLayer(layer))
 		if err != nil {
 			return left, err
 		}
-		n := len(out) - 2 - 2*len(marks)
 		old := left
-		left, before = out[n:n+2], out[n:n+2]
-		for j, mark := range marks {
-			p.marked(layer, s.from+mark, out[n+2+2*j:][:2])
+		left, before = out[len(out)-2:], out[len(out)-2:]
+		if mark := p.markAt(s.from + s.rows); mark != nil {
+			mark.layers[layer], left = left, nil
 		}
-		if err := errors.Join(buffers(old).free(), p.finish(ctx, layer, s, out[:n])); err != nil {
+		if err := errors.Join(buffers(old).free(), p.finish(ctx, layer, s, out[:len(out)-2])); err != nil {
 			return left, err
 		}
 	}

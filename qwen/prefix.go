@@ -10,9 +10,9 @@ import (
 )
 
 // This file keeps what a prompt has left in the layers for prompts that begin with the same tokens, of which the tower then runs only the
-// rest: HTML after Markdown of one page is a few tokens behind the same picture. Nothing is copied: the keys and values are those that the
-// prompt's own slot was filled from. A recurrent state is not that of any earlier token, and is kept where a prompt is likely to part from
-// others: before its first image and behind its last.
+// rest: HTML after Markdown of one page is a few tokens behind the same picture. Prompts part from others before their first image or behind
+// their last, and begin there. Nothing is copied: the keys and values are those that the prompt's own slot was filled from, and recurrent
+// states are kept at these places as they are come by.
 
 // leastPrefix is the fewest tokens that are worth beginning behind.
 const leastPrefix = 32
@@ -94,18 +94,13 @@ func (p *Planner) bytesOf(left *leftovers) int64 {
 	return n
 }
 
-// Behind says behind how many of its tokens a prompt can begin that has its first common tokens from the prefix's prompt, at most those up to
-// the end of its last image: what comes then is short, and of one shape whether it is new or not. 0 means that it cannot: there are too few
-// of them, or the model has recurrent states and there are none of so early a place.
+// Behind says behind how many of its tokens a prompt can begin that has its first common tokens from the prefix's prompt: those up to the end
+// of its last image, or those before the first. 0 means that it cannot: they are not common, or there are too few of them.
 func (x *Prefix) Behind(l *Layout, common int) int {
-	tokens := min(common, x.length, l.AfterImages(), len(l.IDs)-1)
-	if x.m.Spec.Text.Linear == nil {
-		return x.m.prefixTokens(tokens, len(l.IDs))
-	}
 	best := 0
-	for _, mark := range x.marks {
-		if mark.tokens <= tokens {
-			best = max(best, mark.tokens)
+	for _, tokens := range x.m.prefixEnds(l) {
+		if tokens <= min(common, x.length) && (x.m.Spec.Text.Linear == nil || x.states(tokens) != nil) {
+			best = tokens
 		}
 	}
 	return best
@@ -121,36 +116,39 @@ func (x *Prefix) states(tokens int) *leftovers {
 	return nil
 }
 
-// prefixTokens is how many of the first tokens of a prompt, of so many in all, others are left to begin behind. What programs run is cut at
-// multiples of a step, so that few shapes are compiled.
-func (m *Model) prefixTokens(tokens, all int) int {
-	tokens = min(tokens, all-1) // the last token's state is what the answer begins from
-	if t := m.Spec.Text; !m.hostPrompts(layerKind{}) || t.Linear != nil && !m.hostPrompts(layerKind{linear: true}) {
-		step := max(64, bucketStep(tokens))
-		tokens = tokens / step * step
+// prefixEnds are the numbers of tokens that prompts can begin behind which begin as this one: those before its first image, and those up to
+// the end of its last. What programs run ends at multiples of a step, so that few shapes are compiled.
+func (m *Model) prefixEnds(l *Layout) []int {
+	if len(l.Images) == 0 {
+		return nil
 	}
-	if tokens < leastPrefix {
-		return 0
+	var ends []int
+	for _, tokens := range []int{l.Images[0].Start, l.AfterImages()} {
+		if !m.hostRunsPrompts() {
+			step := max(64, bucketStep(tokens))
+			tokens = tokens / step * step
+		}
+		// The last token's state is what the answer begins from.
+		if tokens >= leastPrefix && tokens < len(l.IDs) && !slices.Contains(ends, tokens) {
+			ends = append(ends, tokens)
+		}
 	}
-	return tokens
+	return ends
+}
+
+// hostRunsPrompts says whether the host runs prompts through all layers.
+func (m *Model) hostRunsPrompts() bool {
+	return m.hostPrompts(layerKind{}) && (m.Spec.Text.Linear == nil || m.hostPrompts(layerKind{linear: true}))
 }
 
 // Reusable says behind how many of its tokens another prompt about the same images could begin; 0 if that is not worth it. See
 // [PromptOptions].
-func (m *Model) Reusable(l *Layout) int { return m.prefixTokens(l.AfterImages(), len(l.IDs)) }
-
-// prefixMarks are where the recurrent states of a prompt are kept that begins behind some of its tokens.
-func (m *Model) prefixMarks(l *Layout, behind int) []int {
-	if m.Spec.Text.Linear == nil || len(l.Images) == 0 {
-		return nil
+func (m *Model) Reusable(l *Layout) int {
+	ends := m.prefixEnds(l)
+	if len(ends) == 0 {
+		return 0
 	}
-	var marks []int
-	for _, tokens := range []int{l.Images[0].Start, l.AfterImages()} {
-		if n := m.prefixTokens(tokens, len(l.IDs)); n > behind && !slices.Contains(marks, n) {
-			marks = append(marks, n)
-		}
-	}
-	return marks
+	return ends[len(ends)-1]
 }
 
 // AfterImages is the number of tokens up to the end of the last image, 0 where there is none.
@@ -212,22 +210,21 @@ func (p *prompt) keep(left *leftovers) *Prefix {
 	return x
 }
 
-// marksIn are the marks behind rows of the prompt, from one to another, counted from the first of these.
-func (p *prompt) marksIn(from, to int) []int {
-	var at []int
-	for _, mark := range p.marks {
-		if mark.tokens > from && mark.tokens <= to {
-			at = append(at, mark.tokens-from)
+// mark has the recurrent states kept behind which others can begin.
+func (p *prompt) mark() {
+	for _, tokens := range p.m.prefixEnds(p.layout) {
+		if tokens > p.first {
+			p.marks = append(p.marks, prefixMark{tokens, &leftovers{layers: make([][]compute.Buffer, p.m.Spec.Text.Layers)}})
 		}
 	}
-	return at
 }
 
-// marked takes the history and state of a layer behind so many tokens.
-func (p *prompt) marked(layer, tokens int, states []compute.Buffer) {
+// markAt is what the layers are to keep behind so many tokens, nil where nothing is.
+func (p *prompt) markAt(tokens int) *leftovers {
 	for _, mark := range p.marks {
 		if mark.tokens == tokens {
-			mark.states.layers[layer] = states
+			return mark.states
 		}
 	}
+	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/stretchr/testify/require"
 
-	"github.com/omnidocs/omnidocs/internal/hostmath"
 	"github.com/omnidocs/omnidocs/qwen"
 )
 
@@ -88,10 +87,13 @@ type prefixCase struct {
 	dtype   dtypes.DType
 }
 
-// allowed is the difference that a state may have, whose spread is about one: other shapes are other orders of the same sums, and with narrow
-// weights XLA rounds some of these to 8 bits.
+// allowed is the difference that the state of a prompt may have when it goes through programs in one part: other shapes are other orders of
+// the same sums, and with narrow weights XLA rounds what it multiplies to 8 bits, where the last bit may be another.
 func (c prefixCase) allowed() float64 {
-	if c.dtype == dtypes.BFloat16 || c.dtype == dtypes.Int8 {
+	switch c.dtype {
+	case dtypes.Int8:
+		return 0.3 // about twice what was seen, for a state with a largest number of 10
+	case dtypes.BFloat16:
 		return 0.05
 	}
 	return 1e-3
@@ -130,8 +132,9 @@ type asked struct {
 	prompt qwen.Prompt
 }
 
-// behind reads a prompt behind another, and alone, and sees that it is the same, and that it was behind so many tokens at least.
-func (a asker) behind(earlier, later asked, least int, allowed float64, exact bool) {
+// behind reads a prompt behind another, and alone, and sees that it is the same, and that it was behind so many tokens at least. Of a prompt
+// that is kept for nobody a state may differ by what is allowed.
+func (a asker) behind(earlier, later asked, least int, allowed float64) {
 	t, m := a.t, a.m
 	first, second := a.layout(earlier.page, earlier.prompt), a.layout(later.page, later.prompt)
 	require.Positive(t, m.Reusable(first))
@@ -147,33 +150,34 @@ func (a asker) behind(earlier, later asked, least int, allowed float64, exact bo
 	if second.AfterImages() <= n {
 		visual = nil // it is in the prefix
 	}
-	wantState, wantTokens := a.write(a.prompt(second, later.page.visual, qwen.PromptOptions{}))
+	aloneState, aloneTokens := a.write(a.prompt(second, later.page.visual, qwen.PromptOptions{}))
+	wantState, wantTokens := a.write(a.prompt(second, later.page.visual, qwen.PromptOptions{Keep: true}))
+	require.Equal(t, aloneTokens, wantTokens)
+	require.InDeltaSlice(t, aloneState, wantState, allowed)
 	p = a.prompt(second, visual, qwen.PromptOptions{Behind: kept, Tokens: n, Keep: true})
 	again := p.Prefix
 	p.Prefix = nil
 	gotState, gotTokens := a.write(p)
 	require.NoError(t, kept.Close())
 	require.Equal(t, wantTokens, gotTokens)
-	require.InDeltaSlice(t, wantState, gotState, allowed)
-	if exact {
-		require.Equal(t, wantState, gotState, "to the bit")
-	}
+	require.Equal(t, wantState, gotState, "to the bit")
 	// And what came of it can be begun behind too, at the same place.
 	require.GreaterOrEqual(t, again.Behind(second, len(second.IDs)), n)
 	p = a.prompt(second, later.page.visual, qwen.PromptOptions{Behind: again, Tokens: again.Behind(second, n)})
 	require.NoError(t, again.Close())
-	_, gotTokens = a.write(p)
+	gotState, gotTokens = a.write(p)
 	require.Equal(t, wantTokens, gotTokens)
+	require.Equal(t, wantState, gotState, "to the bit")
 }
 
 // all reads HTML behind Markdown of one page, and another page behind one with the same long text before it.
-func (a asker) all(allowed float64, exact bool) {
+func (a asker) all(allowed float64) {
 	long := strings.Repeat("Read every line of the page, in order. ", 4)
 	first, second := a.page(0), a.page(1)
 	images := first.visual.Tokens() / 64 * 64
-	a.behind(asked{first, qwen.Prompt{Text: "qwenvl markdown"}}, asked{first, qwen.Prompt{Text: "qwenvl html"}}, images, allowed, exact)
+	a.behind(asked{first, qwen.Prompt{Text: "qwenvl markdown"}}, asked{first, qwen.Prompt{Text: "qwenvl html"}}, images, allowed)
 	for _, prompt := range []qwen.Prompt{{System: long, Text: "x"}, {TextFirst: true, Text: long}} {
-		a.behind(asked{first, prompt}, asked{second, prompt}, 64, allowed, exact)
+		a.behind(asked{first, prompt}, asked{second, prompt}, 64, allowed)
 	}
 }
 
@@ -188,7 +192,7 @@ func TestPrefix(t *testing.T) {
 				m, err := qwen.Load(t.Context(), c.runtime, os.DirFS(filepath.Join("testdata", "golden", golden)), qwen.LoadOptions{DType: c.dtype})
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, m.Close()) })
-				asker{t, m}.all(c.allowed(), c.runtime.HostPrompt && hostmath.HasVectors())
+				asker{t, m}.all(c.allowed())
 			})
 		}
 	}

@@ -133,7 +133,7 @@ func TestPrefixOfShares(t *testing.T) {
 	r := spread(t, 2)
 	for _, golden := range []string{"qwen3_vl", "qwen3_5_moe"} {
 		t.Run(golden, func(t *testing.T) {
-			asker{t, loadModel(t, r, os.DirFS(filepath.Join("testdata", "golden", golden)))}.all(1e-3, false)
+			asker{t, loadModel(t, r, os.DirFS(filepath.Join("testdata", "golden", golden)))}.all(1e-3)
 		})
 	}
 }

@@ -108,17 +108,13 @@ func (m *Model) projectGraph(rows int, kind layerKind) func(b *program.Builder) 
 	}
 }
 
-// behindGraph puts keys or values of stripes [kvHeads, stripe, headDim], the last of which has its own number of rows, behind the first ones
-// of a prefix's [kvHeads, rows, headDim].
-func (m *Model) behindGraph(first, rows, stripes, stripe, last int) func(b *program.Builder) []*Node {
+// behindGraph puts keys or values of stripes [kvHeads, stripe, headDim] behind the first ones of a prefix's [kvHeads, rows, headDim].
+func (m *Model) behindGraph(first, rows int, stripes []int) func(b *program.Builder) []*Node {
 	t := m.local.Text
 	return func(b *program.Builder) []*Node {
 		prefix := b.Input("prefix", dtypes.Float32, t.KVHeads, rows, t.HeadDim)
 		all := []*Node{Slice(prefix, AxisRange(), AxisRange(0, first))}
-		for i := range stripes {
-			if i == stripes-1 {
-				stripe = last
-			}
+		for i, stripe := range stripes {
 			all = append(all, b.Input(fmt.Sprintf("stripe%d", i), dtypes.Float32, t.KVHeads, stripe, t.HeadDim))
 		}
 		return []*Node{Concatenate(all, 1)}

@@ -110,7 +110,8 @@ type QwenTextPyTorchConfig struct {
 	OutOfMemoryRetries int `json:"out_of_memory_retries,omitzero"`
 	// VisionCache and PrefixCache are what earlier pages may take of each device's memory, in bytes, so that one which is asked for again, as
 	// HTML after Markdown, goes neither through the vision tower nor, but for the few tokens that differ, through the prompt; prompts with one
-	// long SystemPrompt share it. Zero means 64 MiB, and what the largest page's prompt leaves where memory has room for it; negative is none.
+	// long SystemPrompt share it. Zero means 64 MiB, and on "go" what the largest page's prompt leaves, where memory has room for it, elsewhere
+	// none, since XLA's first pass through a prompt is then somewhat slower; negative is none.
 	VisionCache int64 `json:"vision_cache,omitzero"`
 	PrefixCache int64 `json:"prefix_cache,omitzero"`
 	// CompileCache is the folder in which XLA's compiled programs are kept, so that the next start compiles nothing again. Empty means
