@@ -53,7 +53,7 @@ const warmSide = 256
 // After a warm-up for a page that is planned, such pages compile nothing, however many are written together and however long their
 // answers are: where the host writes the cache, and where the programs do.
 func TestWarmupForPlannedPage(t *testing.T) {
-	page := backend.PlanPage{Width: 500, Height: 300, System: "You read.", CheckpointBounds: true}
+	page := backend.PlanPage{Width: 500, Height: 300, System: "You read.", MinPixels: 100 * 32 * 32, MaxPixels: 128 * 32 * 32}
 	for name, load := range map[string]func(o backend.LoadOptions, compiled *compilations) *backend.Engine{
 		"host": func(o backend.LoadOptions, compiled *compilations) *backend.Engine {
 			o.Observer.Compiled = func(e backend.CompileEvent) { compiled.add(e.Program) }
@@ -76,15 +76,18 @@ func TestWarmupForPlannedPage(t *testing.T) {
 		if d := os.Getenv("OMNIDOCS_DEVICE"); name == "device" && (d == "" || d == "go") {
 			continue // there the host does
 		}
-		var compiled compilations
-		e := load(backend.LoadOptions{MaxBatch: 6, MaxModelLen: 700, Page: page}, &compiled)
-		require.NoError(t, e.Warmup(t.Context()))
-		warm := len(compiled.list)
-		readWarm(t, e, 9, backend.Request{
-			Image: image.NewGray(image.Rect(0, 0, page.Width, page.Height)), Prompt: "qwenvl markdown", System: page.System,
-			MaxNewTokens: 450, CheckpointBounds: true, Repetition: backend.Repetition{Off: true},
-		})
-		require.Empty(t, compiled.list[warm:], name)
+		for _, prefix := range []int64{-1, 1 << 24} { // pages that begin behind others too
+			var compiled compilations
+			e := load(backend.LoadOptions{MaxBatch: 6, MaxModelLen: 700, Page: page, PrefixCache: prefix}, &compiled)
+			require.NoError(t, e.Warmup(t.Context()))
+			warm := len(compiled.list)
+			readWarm(t, e, 9, backend.Request{
+				Image: image.NewGray(image.Rect(0, 0, page.Width, page.Height)), Prompt: "qwenvl markdown", System: page.System,
+				MaxNewTokens: 450, MinPixels: page.MinPixels, MaxPixels: page.MaxPixels, Repetition: backend.Repetition{Off: true},
+			})
+			require.Empty(t, compiled.list[warm:], name)
+			require.Equal(t, prefix > 0, e.Stats().Cache.PrefixHits > 0)
+		}
 	}
 }
 
