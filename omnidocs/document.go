@@ -93,6 +93,26 @@ func (d *Document) PageSize(ctx context.Context, i int) (width, height int, err 
 	return size.X, size.Y, err
 }
 
+// LargestPage is the size in pixels of the page with the largest area, without rendering any: what memory is to be planned for. Pages that
+// cannot be read are left out; it is an error if all are.
+func (d *Document) LargestPage(ctx context.Context) (width, height int, err error) {
+	var faults error
+	for i := range d.PageCount() {
+		w, h, err := d.PageSize(ctx, i)
+		if ctx.Err() != nil || d.isClosed() {
+			return 0, 0, err
+		}
+		faults = errors.Join(faults, err)
+		if w*h > width*height {
+			width, height = w, h
+		}
+	}
+	if width == 0 {
+		return 0, 0, faults
+	}
+	return width, height, nil
+}
+
 // PageText is the text layer of page i of a PDF, "" if it has none, or is a picture. Python's get_page_text counts from
 // 1; this does not.
 func (d *Document) PageText(ctx context.Context, i int) (string, error) {

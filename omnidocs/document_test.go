@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"image"
 	"image/color"
 	"image/png"
@@ -292,4 +293,31 @@ func TestSaveImages(t *testing.T) {
 	require.Equal(t, "scan_002.jpg", filepath.Base(paths[1]))
 	_, err = doc.SaveImages(t.Context(), dir, omnidocs.SaveOptions{Format: "xcf"})
 	require.ErrorIs(t, err, omnidocs.ErrOptions)
+}
+
+// The largest page is that of the most pixels; one that cannot be read is passed over, unless all are like it.
+func TestLargestPage(t *testing.T) {
+	dir := t.TempDir()
+	small := write(t, dir, "small.png", pngBytes(t, picture(30, 20, 10)))
+	tall := write(t, dir, "tall.png", pngBytes(t, picture(10, 90, 10)))
+	broken := write(t, dir, "broken.png", pngBytes(t, picture(400, 500, 10)))
+	doc, err := omnidocs.FromImages(t.Context(), []string{small, tall, broken, small}, omnidocs.LoadOptions{})
+	require.NoError(t, err)
+	w, h, err := doc.LargestPage(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, [2]int{400, 500}, [2]int{w, h})
+	require.NoError(t, os.Remove(broken))
+	w, h, err = doc.LargestPage(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, [2]int{10, 90}, [2]int{w, h})
+	require.NoError(t, errors.Join(os.Remove(small), os.Remove(tall)))
+	_, _, err = doc.LargestPage(t.Context())
+	require.ErrorContains(t, err, "small.png")
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = doc.LargestPage(canceled)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, doc.Close())
+	_, _, err = doc.LargestPage(t.Context())
+	require.Error(t, err)
 }

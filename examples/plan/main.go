@@ -1,7 +1,7 @@
 // Command plan says what a model and its pages take of a device's memory before anything of it is taken:
 //
 //	go run ./examples/plan
-//	go run ./examples/plan -model Qwen/Qwen3-VL-8B-Instruct -device cuda -memory 24GiB -image page.png
+//	go run ./examples/plan -model Qwen/Qwen3-VL-8B-Instruct -device cuda -memory 24GiB -document book.pdf -dpi 200
 //	go run ./examples/plan -model DIR -device xla:cpu -quantization int8 -size 2480x3508 -pages 100
 //
 // It prints how many visual tokens a page makes, the bytes of weights, cache and page, how many pages can be read at a time, and, where
@@ -15,23 +15,21 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"image"
-	_ "image/jpeg" // for the sizes of images
-	_ "image/png"
 	"io"
 	"os"
 	"os/signal"
 	"strconv"
 	"strings"
 
+	"github.com/omnidocs/omnidocs/omnidocs"
 	"github.com/omnidocs/omnidocs/textextraction"
 )
 
 type flags struct {
 	config      textextraction.QwenTextVLLMConfig
-	image, size string
-	memory      string
-	pages       int
+	document, size string
+	memory         string
+	pages, dpi     int
 	asJSON      bool
 }
 
@@ -47,9 +45,10 @@ func main() {
 	flag.IntVar(&c.MaxPixels, "max-pixels", 0, "area that pages are scaled to, at most (default: the budget for documents)")
 	flag.Float64Var(&c.GPUMemoryUtilization, "utilization", 0, "share of the device's memory to use, 0.1 to 1 (default: 0.85)")
 	flag.StringVar(&f.memory, "memory", "", "memory to plan for in place of the device's, for example 24GiB or 16GB")
-	flag.StringVar(&f.image, "image", "", "page to plan for (default: the largest that is allowed)")
-	flag.StringVar(&f.size, "size", "", "its size in place of an image, for example 2480x3508")
-	flag.IntVar(&f.pages, "pages", 0, "how many pages there are to read (default: many)")
+	flag.StringVar(&f.document, "document", "", "PDF or picture to plan for, by its largest page (default: the largest that is allowed)")
+	flag.IntVar(&f.dpi, "dpi", 0, "resolution of a PDF's pages (default: 150)")
+	flag.StringVar(&f.size, "size", "", "size of the pages in place of a document, for example 2480x3508")
+	flag.IntVar(&f.pages, "pages", 0, "how many pages there are to read (default: those of the document, or many)")
 	flag.BoolVar(&f.asJSON, "json", false, "print JSON")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -64,8 +63,8 @@ func main() {
 var errNoFit = errors.New("it does not fit")
 
 func run(ctx context.Context, f flags, out io.Writer) (err error) {
-	page := textextraction.PlanPage{Pages: f.pages}
-	if page.Width, page.Height, err = pageSize(f); err != nil {
+	page, err := pageOf(ctx, f)
+	if err != nil {
 		return err
 	}
 	if f.memory != "" {
@@ -90,27 +89,28 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	return err
 }
 
-// pageSize is the size of the page to plan for, 0 where none is given.
-func pageSize(f flags) (width, height int, err error) {
+// pageOf is the page to plan for, whose size is 0 where none is given.
+func pageOf(ctx context.Context, f flags) (page textextraction.PlanPage, err error) {
+	page.Pages = f.pages
 	if f.size != "" {
-		if _, err := fmt.Sscanf(f.size, "%dx%d", &width, &height); err != nil || width < 1 || height < 1 {
-			return 0, 0, fmt.Errorf("-size %s: want width and height in pixels, as 2480x3508", f.size)
+		if _, err := fmt.Sscanf(f.size, "%dx%d", &page.Width, &page.Height); err != nil || page.Width < 1 || page.Height < 1 {
+			return page, fmt.Errorf("-size %s: want width and height in pixels, as 2480x3508", f.size)
 		}
-		return width, height, nil
+		return page, nil
 	}
-	if f.image == "" {
-		return 0, 0, nil
+	if f.document == "" {
+		return page, nil
 	}
-	file, err := os.Open(f.image)
+	doc, err := omnidocs.Open(ctx, f.document, omnidocs.LoadOptions{DPI: f.dpi})
 	if err != nil {
-		return 0, 0, err
+		return page, err
 	}
-	defer file.Close()
-	c, _, err := image.DecodeConfig(file)
-	if err != nil {
-		return 0, 0, fmt.Errorf("%s: %w (give its size with -size)", f.image, err)
+	defer func() { err = errors.Join(err, doc.Close()) }()
+	if page.Pages == 0 {
+		page.Pages = doc.PageCount()
 	}
-	return c.Width, c.Height, nil
+	page.Width, page.Height, err = doc.LargestPage(ctx)
+	return page, err
 }
 
 // parseBytes reads a number of bytes with a unit.
