@@ -14,10 +14,10 @@ import (
 const warmSide = 256
 
 // Warmup compiles what pages of the planned size need ([LoadOptions].Page), or, where no size is planned, small ones, so that those which
-// come need not wait for it: it reads a blank page, and again with another prompt, and writes tokens in each number of slots that a batch goes through, for each capacity
-// of the cache up to that of the page with PlannedAnswer tokens. What pages of other sizes have of their own is compiled when they come,
-// and so is what only a lack of memory leads to. It is for an idle engine: what it takes of the device's memory is not counted against
-// pages that are there.
+// come need not wait for it: it reads a blank page, twice where prompts are kept for others, and writes tokens in each number of slots that a
+// batch goes through, for each capacity of the cache up to that of the page with PlannedAnswer tokens. What pages of other sizes have of
+// their own is compiled when they come, and so is what only a lack of memory leads to. It is for an idle engine: what it takes of the
+// device's memory is not counted against pages that are there.
 func (e *Engine) Warmup(ctx context.Context) error {
 	page := e.plan.asked.Page
 	request := Request{Prompt: "x", MaxNewTokens: 2, CheckpointBounds: true}
@@ -35,10 +35,8 @@ func (e *Engine) Warmup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if e.plan.PrefixCache > 0 { // and once more, asked something else
-		again := request
-		again.Prompt = "y" + request.Prompt[1:]
-		if _, err := e.Read(ctx, again); err != nil {
+	if e.plan.PrefixCache > 0 { // behind itself, as a page with another prompt
+		if _, err := e.Read(ctx, request); err != nil {
 			return err
 		}
 	}

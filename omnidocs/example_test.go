@@ -87,6 +87,21 @@ func ExampleDocument_PageText() {
 	// Output: "yours,\nthe writer" <nil>
 }
 
+// What memory is to be planned for: see examples/plan.
+func ExampleDocument_LargestPage() {
+	ctx := context.Background()
+	path, remove := writePDF()
+	defer remove()
+	doc, err := omnidocs.Open(ctx, path, omnidocs.LoadOptions{DPI: 100})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer doc.Close()
+	fmt.Println(doc.LargestPage(ctx))
+	// Output: 850 1100 <nil>
+}
+
 // All pages of all documents of a folder.
 func ExampleBatchFromDirectory() {
 	ctx := context.Background()

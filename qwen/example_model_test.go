@@ -36,6 +36,60 @@ func ExampleModel() {
 	// Output: Good morning.
 }
 
+// Two prompts about one page: the second begins behind its picture, where the first has been.
+func ExampleModel_PromptWith() {
+	ctx := context.Background()
+	device, err := backend.Open(ctx, "go")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = device.Close() }()
+	model, err := qwen.Load(ctx, device.Runtime(), tiny.FS(), qwen.LoadOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = model.Close() }()
+	page, err := tiny.DrawPage(tiny.PageOptions{Markdown: "Good morning.", Width: 640, Height: 160})
+	if err != nil {
+		log.Fatal(err)
+	}
+	patches, err := model.Processor.Process(ctx, page.Image, qwen.Bounds{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	visual, err := model.Encode(ctx, patches)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = visual.Close() }()
+	var earlier *qwen.Layout
+	var prefix *qwen.Prefix
+	for _, text := range []string{"qwenvl markdown", "qwenvl html"} {
+		layout, err := model.Layout(qwen.Prompt{Text: text}, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		o := qwen.PromptOptions{Keep: prefix == nil}
+		if prefix != nil {
+			samePicture := func(int) bool { return true }
+			o.Behind, o.Tokens = prefix, prefix.Behind(layout, layout.Common(earlier, samePicture))
+		}
+		prompted, err := model.PromptWith(ctx, layout, []*qwen.Visual{visual}, o)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s: runs all of its tokens: %t\n", text, o.Tokens == 0)
+		if o.Keep {
+			earlier, prefix, prompted.Prefix = layout, prompted.Prefix, nil
+		}
+		_ = prompted.Close() // or a cache takes it, see Cache.Take
+	}
+	_ = prefix.Close()
+	// Output:
+	// qwenvl markdown: runs all of its tokens: true
+	// qwenvl html: runs all of its tokens: false
+}
+
 func read(ctx context.Context, model *qwen.Model, page *tiny.Page) (string, error) {
 	patches, err := model.Processor.Process(ctx, page.Image, qwen.Bounds{})
 	if err != nil {

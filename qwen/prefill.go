@@ -54,7 +54,7 @@ func (p *Prompted) Close() error {
 // PromptOptions say what a prompt has in common with others. The zero value is nothing.
 type PromptOptions struct {
 	// Behind is what an earlier prompt has left that begins with the same tokens: the layers then run only those behind the first Tokens of
-	// them, a number that [Prefix.Behind] has told. What comes of it is what would have come without, with Keep, to the bit. The prefix
+	// them, a number that [Prefix.Behind] has told; 0 is to run all. What comes of it is what would have come without, with Keep, to the bit. The prefix
 	// stays the caller's.
 	Behind *Prefix
 	Tokens int

@@ -72,7 +72,7 @@ func (x *Prefix) Close() error {
 	return err
 }
 
-// Bytes is the memory of the device, or of each of several, that it takes.
+// Bytes is the memory of the device, or of each of several, that it takes until it is closed.
 func (x *Prefix) Bytes() int64 {
 	p := x.m.Planner()
 	n := p.bytesOf(x.left)
@@ -84,6 +84,9 @@ func (x *Prefix) Bytes() int64 {
 
 func (p *Planner) bytesOf(left *leftovers) int64 {
 	var n int64
+	if left == nil {
+		return 0
+	}
 	for _, layer := range left.layers {
 		for _, b := range layer {
 			if shape, err := b.Shape(); err == nil {
@@ -186,13 +189,13 @@ func (o PromptOptions) check(m *Model, l *Layout) error {
 	switch {
 	case o.Behind == nil && o.Tokens != 0:
 		return fmt.Errorf("it is to begin behind %d tokens of no prefix", o.Tokens)
-	case o.Behind == nil:
+	case o.Tokens == 0:
 		return nil
 	case o.Behind.left == nil:
 		return errors.New("the prefix that it is to begin behind is closed")
 	case o.Behind.m != m:
 		return errors.New("the prefix that it is to begin behind is another model's")
-	case o.Tokens < 1 || o.Behind.Behind(l, o.Tokens) != o.Tokens:
+	case o.Behind.Behind(l, o.Tokens) != o.Tokens:
 		return fmt.Errorf("it cannot begin behind %d tokens of a prefix of %d: ask Prefix.Behind", o.Tokens, o.Behind.length)
 	}
 	return nil

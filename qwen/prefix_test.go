@@ -220,6 +220,8 @@ func TestPrefixOwners(t *testing.T) {
 			_, got = a.write(a.prompt(l, page.visual, qwen.PromptOptions{Behind: kept, Tokens: behind}))
 			require.Equal(t, want, got, "the prompt is closed first")
 			require.NoError(t, kept.Close())
+			require.NoError(t, kept.Close(), "again")
+			require.Zero(t, kept.Bytes())
 
 			_, err := a.m.PromptWith(t.Context(), l, []*qwen.Visual{page.visual}, qwen.PromptOptions{Behind: kept, Tokens: behind})
 			require.ErrorContains(t, err, "closed")
@@ -244,7 +246,7 @@ func TestPrefixErrors(t *testing.T) {
 	for want, o := range map[string]qwen.PromptOptions{
 		"of no prefix":      {Tokens: 64},
 		"another model's":   {Behind: p.Prefix, Tokens: 64},
-		"behind 0 tokens":   {Behind: p.Prefix},
+		"behind -1 tokens":  {Behind: p.Prefix, Tokens: -1},
 		"ask Prefix.Behind": {Behind: p.Prefix, Tokens: len(l.IDs) + 1},
 	} {
 		m := a.m
