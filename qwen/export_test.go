@@ -47,6 +47,14 @@ func (p Programs) Project(rows int) Build { return p.m.projectGraph(rows, layerK
 // Attend is the second half.
 func (p Programs) Attend(rows int) Build { return p.m.attendGraph(rows, rows, rows, layerKind{}) }
 
+// AttendBehind is the second half for rows that begin behind others, and Behind puts the keys of the one behind the other's.
+func (p Programs) AttendBehind(rows, before int) Build {
+	return p.m.attendGraph(rows, before+rows, before+rows, layerKind{})
+}
+
+// Behind is for rows behind the first of a prefix of so many.
+func (p Programs) Behind(rows, before, prefix int) Build { return p.m.behindGraph(before, prefix, []int{rows}) }
+
 // WriteZeros writes bfloat16 weights, all zero, for the config.json in a folder. They take no room on the disk.
 func WriteZeros(dir string) error {
 	spec, err := ReadSpec(os.DirFS(dir))
