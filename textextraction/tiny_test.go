@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/omnidocs/omnidocs/backend"
+	"github.com/omnidocs/omnidocs/internal/hostmath"
 	"github.com/omnidocs/omnidocs/internal/tiny"
 	"github.com/omnidocs/omnidocs/textextraction"
 	"github.com/omnidocs/omnidocs/textextraction/textextractiontest"
@@ -55,8 +56,10 @@ func TestTinyModel(t *testing.T) {
 
 	res, err = ex.Extract(t.Context(), page.Image, textextraction.HTML) // behind the same picture
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, res.CachedTokens, 32)
-	require.Less(t, res.CachedTokens, res.PromptTokens)
+	if hostmath.HasVectors() { // else programs run the prompt, and it is to be asked for
+		require.GreaterOrEqual(t, res.CachedTokens, 32)
+		require.Less(t, res.CachedTokens, res.PromptTokens)
+	}
 
 	require.NoError(t, textextractiontest.TestExtractor(t.Context(), ex, page.Image))
 }
