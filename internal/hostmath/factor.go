@@ -41,7 +41,7 @@ func (m Matrix) factor(x []float32, few int) *factor {
 	}
 	ints, halves := m.Parts[0].Ints != nil, m.Parts[0].Halves != nil
 	switch {
-	case ints && v.bytes[0] != nil && n <= mostBytes:
+	case ints && v.bytes[0] != nil && n <= mostBytes && n%v.wholeBytes == 0:
 		f.room.bytes = grown(f.room.bytes, 2*len(x))
 		f.split = splitRows(x, few, n, f.room.bytes)
 		tiles = tiles && v.tileInts != nil

@@ -19,6 +19,7 @@ func native() (all []*instructions) {
 		if cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VNNI {
 			vnni := *all[0]
 			vnni.name, vnni.bytes, vnni.peak, vnni.split = "AVX-512 VNNI", [3]kernel{oneBytes512, twoBytes512}, peak512, split512
+			vnni.byteLanes, vnni.wholeBytes = 64, 1
 			all = slices.Insert(all, 0, &vnni)
 			if hasTiles() {
 				amx := vnni

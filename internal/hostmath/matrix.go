@@ -3,12 +3,13 @@
 // spends more on passing small arrays between its operations than on the numbers, multiplies a single row on one core, and many rows
 // without vector instructions. XLA's CPU code packs a matrix anew for every product, or reads it at a fraction of what memory gives.
 //
-// On amd64 the loops are in assembly, for AVX-512, with VNNI and AMX where they are, and for AVX2 with FMA; on arm64 for NEON: it needs no
-// experiment of the compiler and no C. Elsewhere, and as what the tests compare with, they are in plain Go.
+// On amd64 the loops are in assembly, for AVX-512, with VNNI and AMX where they are, and for AVX2 with FMA; on arm64 for NEON, with
+// dot products of bytes where they are: it needs no experiment of the compiler and no C. Elsewhere, and as what the tests compare with, they are
+// in plain Go.
 //
 // Sums are float32, each of one row and one column of its own, and added up in one order: what a row gives does not depend on the others. Rows
-// that are multiplied with int8 on VNNI are rounded to 16 bits, and the sums are of integers, exact; beside bfloat16 on AMX the first 16
-// digits of a number count.
+// that are multiplied with int8 by VNNI, AMX or NEON's dot products are rounded to 16 bits, and the sums are of integers, exact; beside bfloat16
+// on AMX the first 16 digits of a number count.
 package hostmath
 
 import (

@@ -7,8 +7,8 @@ import "unsafe"
 type splitRow struct {
 	upper, lower []int8
 	scale        float32
-	// start is what the integer products of each row of bytes begin with. The instruction wants one of its factors without a sign, so
-	// that 128 is added to each number of the matrix, and what this adds to the sum is taken away from it before.
+	// start is what the integer products of each row of bytes begin with. VNNI's instruction wants one of its factors without a sign, so
+	// that 128 is added to each number of the matrix, and what this adds to the sum is taken away from it before. With NEON it is 0.
 	start [2]int32
 }
 
@@ -40,7 +40,7 @@ func splitRows(x []float32, few, n int, room []int8) []splitRow {
 // splitProducts is products of int8 with rows that are split.
 func splitProducts(out rows[float32], w rows[int8], many int, x []splitRow, n int) {
 	v := vectors
-	tiled(out, w, many, len(x), n, 4*v.lanes, v.bytes, func(a *operands, j, row int) {
+	tiled(out, w, many, len(x), n, v.byteLanes, v.bytes, func(a *operands, j, row int) {
 		a.x[2*j], a.x[2*j+1] = unsafe.Pointer(unsafe.SliceData(x[row].upper)), unsafe.Pointer(unsafe.SliceData(x[row].lower))
 		copy(a.start[2*j:], x[row].start[:])
 	})

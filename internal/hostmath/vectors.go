@@ -38,10 +38,11 @@ type instructions struct {
 	floats, halves, ints [3]kernel
 	whole                int
 	// bytes take rows of x that [splitRows] made of floats, where there is an instruction that multiplies int8 with int8; peak and split are
-	// its parts.
-	bytes [3]kernel
-	peak  func(x *float32, n int) float32
-	split func(upper, lower *int8, x *float32, n int, by float32) (uppers, lowers int32)
+	// its parts. They take as many numbers as wholeBytes divides, byteLanes of them at a time.
+	bytes                 [3]kernel
+	byteLanes, wholeBytes int
+	peak                  func(x *float32, n int) float32
+	split                 func(upper, lower *int8, x *float32, n int, by float32) (uppers, lowers int32)
 	// tileInts and tileHalves multiply with tiles, where there are such; halve makes two halves of a float.
 	tileInts, tileHalves tileKernel
 	halve                func(upper, lower *bfloat16.BFloat16, x *float32, n int)
