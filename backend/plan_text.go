@@ -117,7 +117,9 @@ func (p *Plan) String() string {
 	row("", cache.Most()-cache.Bytes, "to make it larger, or to write a token")
 	row("a page", p.Page.Peak(), fmt.Sprintf("vision tower %s, prompt %s", size(p.Page.Vision), size(p.Page.Visual+p.Page.Prompt)))
 	row("vision cache", p.VisionCache, "visual tokens of earlier pages")
-	row("prefix cache", p.PrefixCache, "keys and values of earlier prompts")
+	if p.PrefixCache > 0 {
+		row("prefix cache", p.PrefixCache, "keys and values of earlier prompts")
+	}
 	if p.Overhead > 0 {
 		row("process", p.Overhead, "the program, Go's heap, XLA's compiler")
 	}
