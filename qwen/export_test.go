@@ -53,7 +53,9 @@ func (p Programs) AttendBehind(rows, before int) Build {
 }
 
 // Behind is for rows behind the first of a prefix of so many.
-func (p Programs) Behind(rows, before, prefix int) Build { return p.m.behindGraph(before, prefix, []int{rows}) }
+func (p Programs) Behind(rows, before, prefix int) Build {
+	return p.m.behindGraph(before, prefix, []int{rows})
+}
 
 // WriteZeros writes bfloat16 weights, all zero, for the config.json in a folder. They take no room on the disk.
 func WriteZeros(dir string) error {

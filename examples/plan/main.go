@@ -26,11 +26,11 @@ import (
 )
 
 type flags struct {
-	config      textextraction.QwenTextVLLMConfig
+	config         textextraction.QwenTextVLLMConfig
 	document, size string
 	memory         string
 	pages, dpi     int
-	asJSON      bool
+	asJSON         bool
 }
 
 func main() {
