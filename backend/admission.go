@@ -29,8 +29,7 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 	}
 	r := p.request
 	p.told = teller{to: r.Text, stream: func() *bpe.Stream { return m.Tokenizer.Stream(!r.KeepSpecialTokens) }}
-	prompt := qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst}
-	layout, err := m.Layout(prompt, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
+	layout, err := m.Layout(r.prompt(), []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
 	if err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
@@ -120,6 +119,11 @@ func stopTokens(tokenizer *bpe.Tokenizer, names []string) ([]int32, error) {
 		ids = append(ids, id)
 	}
 	return ids, nil
+}
+
+// prompt is what the model is asked.
+func (r Request) prompt() qwen.Prompt {
+	return qwen.Prompt{System: r.System, Text: r.Prompt, TextFirst: r.TextFirst}
 }
 
 // bounds are the request's, with the document budget where it names none. A bound that the request does name wins over a

@@ -40,11 +40,14 @@ func (e *Engine) Warmup(ctx context.Context) error {
 			return err
 		}
 	}
-	w := warming{e: e, prompt: out.PromptTokens, most: min(out.PromptTokens+2, e.plan.MaxModelLen)}
+	w := warming{e: e, most: min(out.PromptTokens+2, e.plan.MaxModelLen)}
 	if named {
 		w.most = min(out.PromptTokens+PlannedAnswer, e.plan.MaxModelLen)
 	}
-	if err := errors.Join(w.encode(ctx, request), w.run(ctx)); err != nil {
+	if err = w.encode(ctx, request); err == nil {
+		err = w.run(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("backend: warm up: %w", err)
 	}
 	return nil
@@ -53,15 +56,18 @@ func (e *Engine) Warmup(ctx context.Context) error {
 // warming is one call of Warmup, behind the page: sequences of nothing go through what the cache goes through.
 type warming struct {
 	e      *Engine
-	prompt int // tokens
-	most   int // tokens of a sequence
+	prompt *qwen.Layout // of the page
+	most   int          // tokens of a sequence
 }
 
 // encode runs the page through the vision tower in each number that small ones go through it together.
-func (w warming) encode(ctx context.Context, r Request) error {
+func (w *warming) encode(ctx context.Context, r Request) error {
 	m := w.e.model
 	p, err := m.Processor.Process(ctx, r.Image, r.bounds(m.Processor))
 	if err != nil {
+		return err
+	}
+	if w.prompt, err = m.Layout(r.prompt(), []qwen.Grid{{Height: p.GridH, Width: p.GridW}}); err != nil {
 		return err
 	}
 	most, _ := m.Together(p)
@@ -78,7 +84,7 @@ func (w warming) encode(ctx context.Context, r Request) error {
 }
 
 func (w warming) run(ctx context.Context) error {
-	lengths := w.e.scheduler.room.planner.Lengths(w.prompt, w.most)
+	lengths := w.e.scheduler.room.planner.Lengths(len(w.prompt.IDs), w.most)
 	rungs := rungs(w.e.plan.Slots)
 	for i, slots := range rungs {
 		if err := w.write(ctx, slots, lengths, i > 0); err != nil {
@@ -141,7 +147,7 @@ func (w warming) write(ctx context.Context, slots int, lengths []int, shared boo
 
 // take puts a prompt into the first slot.
 func (w warming) take(ctx context.Context, cache *qwen.Cache) error {
-	p, err := w.e.model.Blank(w.prompt)
+	p, err := w.e.model.Blank(w.prompt, qwen.PromptOptions{Keep: w.e.plan.PrefixCache > 0})
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ const warmSide = 256
 // After a warm-up for a page that is planned, such pages compile nothing, however many are written together and however long their
 // answers are: where the host writes the cache, and where the programs do.
 func TestWarmupForPlannedPage(t *testing.T) {
-	page := backend.PlanPage{Width: 500, Height: 300, System: "You read.", MinPixels: 100 * 32 * 32, MaxPixels: 128 * 32 * 32}
+	page := backend.PlanPage{Width: 500, Height: 300, System: "You read.", MinPixels: 520 * 32 * 32, MaxPixels: 560 * 32 * 32}
 	for name, load := range map[string]func(o backend.LoadOptions, compiled *compilations) *backend.Engine{
 		"host": func(o backend.LoadOptions, compiled *compilations) *backend.Engine {
 			o.Observer.Compiled = func(e backend.CompileEvent) { compiled.add(e.Program) }
@@ -78,7 +78,7 @@ func TestWarmupForPlannedPage(t *testing.T) {
 		}
 		for _, prefix := range []int64{-1, 1 << 24} { // pages that begin behind others too
 			var compiled compilations
-			e := load(backend.LoadOptions{MaxBatch: 6, MaxModelLen: 700, Page: page, PrefixCache: prefix}, &compiled)
+			e := load(backend.LoadOptions{MaxBatch: 6, MaxModelLen: 1100, Page: page, PrefixCache: prefix}, &compiled)
 			require.NoError(t, e.Warmup(t.Context()))
 			warm := len(compiled.list)
 			readWarm(t, e, 9, backend.Request{

@@ -10,11 +10,12 @@ import (
 
 // This file makes sequences of nothing, so that what pages will need is compiled before they come, and costs no pass through the towers.
 
-// Blank is a prompt of so many tokens whose layers have kept zeros. It has no Hidden.
-func (m *Model) Blank(tokens int) (prompted *Prompted, err error) {
-	t := m.local.Text
-	rows, _ := m.promptRows(tokens)
-	p := &Prompted{length: tokens, next: int32(tokens), rows: rows, left: &leftovers{}}
+// Blank is a prompt whose layers have kept zeros, in place of what they would have kept of it with these options. It has no Hidden.
+func (m *Model) Blank(l *Layout, o PromptOptions) (prompted *Prompted, err error) {
+	t, way := m.local.Text, prompt{m: m, layout: l}
+	way.cut(o.Keep)
+	rows := way.rows
+	p := &Prompted{length: len(l.IDs), next: l.Next, rows: rows, left: &leftovers{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("qwen: blank prompt: %w", err), p.Close())

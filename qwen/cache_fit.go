@@ -35,7 +35,7 @@ func (c *Cache) Fit(ctx context.Context, from []int) error {
 	}
 	capacity := 0
 	if longest > 0 {
-		capacity = roundCapacity(longest + 1)
+		capacity = roundCapacity(longest) // never more than it was: a token that needs more makes room for itself, as it does without this
 	}
 	for i := range c.layers {
 		kept := layerCache{rows: make([]hostRows, len(from))}
