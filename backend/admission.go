@@ -52,23 +52,24 @@ func (j *job) prepare(m *qwen.Model, limit int) error {
 // chooses the first token.
 func (j *job) admit(ctx context.Context, m *qwen.Model, c *caches, choose chooser) (err error) {
 	p, lap := j.page, stopwatch()
-	key := prefixKey{j.layout, j.key}
-	behind, tokens := c.prefix.find(key)
-	p.cached = tokens
-	visual, done, err := j.see(ctx, m, &c.vision, tokens)
+	o := qwen.PromptOptions{Keep: c.prefix.limit > 0}
+	o.Behind, o.Tokens = c.prefix.find(j.layout, j.key)
+	p.cached = o.Tokens
+	visual, kept, err := j.see(ctx, m, &c.vision)
 	if err != nil {
-		return err
+		return fmt.Errorf("backend: %w", err)
 	}
-	defer func() { err = errors.Join(err, done()) }()
+	if !kept {
+		defer func() { err = errors.Join(err, visual.Close()) }()
+	}
 	j.patches = nil
 	p.timings.Encode = lap() + j.encoded
 	j.encoded = 0
 
-	o := qwen.PromptOptions{Behind: behind, Tokens: tokens, Keep: c.prefix.limit > 0 && m.Reusable(j.layout) > tokens}
 	if j.prompted, err = m.PromptWith(ctx, j.layout, []*qwen.Visual{visual}, o); err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
-	if err := c.prefix.keep(key, j.prompted); err != nil {
+	if err := c.prefix.keep(j.key, j.prompted); err != nil {
 		return fmt.Errorf("backend: %w", err)
 	}
 	first, err := choose(ctx, j.prompted.Hidden, draw([]*page{p}))
@@ -81,31 +82,20 @@ func (j *job) admit(ctx context.Context, m *qwen.Model, c *caches, choose choose
 	return nil
 }
 
-// see returns the page's visual tokens, and what is to be called when they are done with; nil where so many tokens of the prompt, which are
-// not run, have all of them.
-func (j *job) see(ctx context.Context, m *qwen.Model, cache *visionCache, tokens int) (visual *qwen.Visual, done func() error, err error) {
-	done = func() error { return nil }
-	if visual = cache.get(j.key); visual != nil {
+// see returns the page's visual tokens, and whether the cache keeps them; or nil where the prompt begins behind all of them.
+func (j *job) see(ctx context.Context, m *qwen.Model, cache *visionCache) (visual *qwen.Visual, kept bool, err error) {
+	visual = cache.get(j.key)
+	if visual != nil || j.visual == nil && j.page.cached >= j.layout.AfterImages() {
 		j.page.seen = true
-		return visual, done, nil
+		return visual, true, nil
 	}
 	if visual, j.visual = j.visual, nil; visual == nil {
-		if tokens >= j.layout.AfterImages() {
-			j.page.seen = true
-			return nil, done, nil
-		}
 		if visual, err = m.Encode(ctx, j.patches); err != nil {
-			return nil, done, fmt.Errorf("backend: %w", err)
+			return nil, false, err
 		}
 	}
-	kept, err := cache.put(j.key, visual)
-	if err != nil {
-		err = fmt.Errorf("backend: %w", err)
-	}
-	if !kept {
-		done = visual.Close
-	}
-	return visual, done, err
+	kept, err = cache.put(j.key, visual)
+	return visual, kept, err
 }
 
 // stopTokens are the ids of tokens that end an answer.

@@ -71,9 +71,9 @@ type LoadOptions struct {
 	VisionCache int64
 	// PrefixCache is the memory, in bytes, that the keys, values and states of earlier prompts may take. A prompt that begins with the same
 	// tokens, those of the same picture included, then begins behind them: HTML after Markdown of one page, pages behind one long system
-	// prompt. What comes of it is the same to the bit as with nothing to begin behind. For that programs run each prompt in two or three
-	// parts, which makes the first time slower by some percent. Default what the page takes that memory is planned for, where the host runs
-	// the prompts, which is without cost ("go"), and there is room for it, and none elsewhere; negative is none. [Plan] has it.
+	// prompt. What comes of it is the same to the bit as with nothing to begin behind; for that XLA runs each prompt in two or three parts,
+	// which costs some percent. The default is, on "go", what the prompt of the page leaves that memory is planned for, if there is room
+	// for it, and elsewhere none; negative is none. [Plan] tells.
 	PrefixCache int64
 	// CompileCache is the folder in which compiled programs are kept, see [OpenOptions]: empty for that of the environment or of the
 	// user, "off" for none. [Stats] count what was found there.

@@ -6,24 +6,17 @@ import (
 	"github.com/omnidocs/omnidocs/qwen"
 )
 
-// prefixCache keeps what the last prompts have left in the layers of the text tower. A prompt that begins with the same tokens, those of the
-// same picture included, begins behind them: HTML after Markdown of one page, pages behind one long system prompt.
+// prefixCache keeps what the last prompts have left in the layers of the text tower, by their pictures. A prompt that begins with the same
+// tokens, those of the same picture included, begins behind them: HTML after Markdown of one page, pages behind one long system prompt.
 type prefixCache struct {
-	kept[prefixKey, *qwen.Prefix]
-}
-
-// prefixKey is the prompt that left it.
-type prefixKey struct {
-	layout *qwen.Layout
-	image  visionKey
+	kept[visionKey, *qwen.Prefix]
 }
 
 // find returns what a prompt can best begin behind, which stays the cache's, and how many tokens that are; nil and 0 if there is nothing.
-func (c *prefixCache) find(key prefixKey) (*qwen.Prefix, int) {
+func (c *prefixCache) find(l *qwen.Layout, image visionKey) (*qwen.Prefix, int) {
 	best, most := 0, 0
 	for i, e := range c.entries {
-		common := key.layout.Common(e.key.layout, func(int) bool { return e.key.image == key.image })
-		if n := e.value.Behind(key.layout, common); n > most {
+		if n := e.value.Behind(l, func(int) bool { return e.key == image }); n > most {
 			best, most = i, n
 		}
 	}
@@ -34,11 +27,11 @@ func (c *prefixCache) find(key prefixKey) (*qwen.Prefix, int) {
 }
 
 // keep takes the prefix of a prompt, if it has one.
-func (c *prefixCache) keep(key prefixKey, p *qwen.Prompted) error {
+func (c *prefixCache) keep(image visionKey, p *qwen.Prompted) error {
 	if p.Prefix == nil {
 		return nil
 	}
-	kept, err := c.put(key, p.Prefix)
+	kept, err := c.put(image, p.Prefix)
 	if !kept {
 		err = errors.Join(err, p.Prefix.Close())
 	}

@@ -32,6 +32,14 @@ func TestPrefixCache(t *testing.T) {
 		r.System = system
 		return r
 	}
+	another := func(r backend.Request) backend.Request { // of the same size
+		img := image.NewGray(r.Image.Bounds())
+		for i := range img.Pix {
+			img.Pix[i] = uint8(i)
+		}
+		r.Image = img
+		return r
+	}
 	first := func(r backend.Request) backend.Request {
 		r.Prompt, r.TextFirst = system, true
 		return r
@@ -49,6 +57,7 @@ func TestPrefixCache(t *testing.T) {
 				{large(t, 0, "qwenvl markdown"), false},
 				{large(t, 0, "qwenvl html"), true},
 				{large(t, 0, "qwenvl markdown"), true},
+				{another(large(t, 0, "qwenvl html")), false},
 				{large(t, 1, "qwenvl markdown"), false},
 				{behind(large(t, 1, "qwenvl markdown")), false},
 				{behind(large(t, 2, "qwenvl html")), true},

@@ -21,8 +21,7 @@ type statsCollector struct {
 	mu       sync.Mutex
 	pages    PageStats
 	tokens   TokenStats // without the rates
-	cache    CacheStats // without the hits
-	hits     CacheStats // the hits alone
+	cache    CacheStats
 	steps    int64
 	active   int64 // pages that took part, of all steps
 	lastPage uint64
@@ -121,10 +120,10 @@ func (c *statsCollector) firstToken(p *watchedPage, read *page) {
 	c.tokens.Cached += int64(read.cached)
 	c.tokens.Generated++
 	if read.cached > 0 {
-		c.hits.PrefixHits++
+		c.cache.PrefixHits++
 	}
 	if read.seen {
-		c.hits.VisionHits++
+		c.cache.VisionHits++
 	}
 	c.prefill.add(read.prompt-read.cached, p.admitted, now)
 	if p.first < 0 {
@@ -197,7 +196,7 @@ func (c *statsCollector) finished(p *watchedPage, out Output, err error) {
 // cached says how many tokens the cache holds, and how many it has room for.
 func (c *statsCollector) cached(tokens, capacity int) {
 	c.mu.Lock()
-	c.cache = CacheStats{Tokens: int64(tokens), Capacity: int64(capacity)}
+	c.cache.Tokens, c.cache.Capacity = int64(tokens), int64(capacity)
 	c.mu.Unlock()
 }
 
@@ -219,7 +218,6 @@ func (c *statsCollector) Snapshot() Stats {
 		Slots:   SlotStats{InUse: c.pages.Running, Total: int64(c.slots), Steps: c.steps},
 		Waiting: c.waiting.stats(), FirstToken: c.first.stats(), PageTime: c.ends.stats(), Memory: memory,
 	}
-	s.Cache.VisionHits, s.Cache.PrefixHits = c.hits.VisionHits, c.hits.PrefixHits
 	s.Tokens.PrefillRate, s.Tokens.DecodeRate = c.prefill.at(now), c.decode.at(now)
 	if c.steps > 0 {
 		s.Slots.MeanActive = float64(c.active) / float64(c.steps)

@@ -147,7 +147,7 @@ func (w warming) write(ctx context.Context, slots int, lengths []int, shared boo
 
 // take puts a prompt into the first slot.
 func (w warming) take(ctx context.Context, cache *qwen.Cache) error {
-	p, err := w.e.model.Blank(w.prompt, qwen.PromptOptions{Keep: w.e.plan.PrefixCache > 0})
+	p, err := w.e.model.Blank(w.prompt, w.e.plan.PrefixCache > 0)
 	if err != nil {
 		return err
 	}

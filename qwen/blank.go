@@ -10,10 +10,11 @@ import (
 
 // This file makes sequences of nothing, so that what pages will need is compiled before they come, and costs no pass through the towers.
 
-// Blank is a prompt whose layers have kept zeros, in place of what they would have kept of it with these options. It has no Hidden.
-func (m *Model) Blank(l *Layout, o PromptOptions) (prompted *Prompted, err error) {
+// Blank is a prompt whose layers have kept zeros, in place of what they would have kept of it, with [PromptOptions].Keep or without. It has no
+// Hidden.
+func (m *Model) Blank(l *Layout, keep bool) (prompted *Prompted, err error) {
 	t, way := m.local.Text, prompt{m: m, layout: l}
-	way.cut(o.Keep)
+	way.cut(keep)
 	rows := way.rows
 	p := &Prompted{length: len(l.IDs), next: l.Next, rows: rows, left: &leftovers{}}
 	defer func() {

@@ -62,25 +62,23 @@ func ExampleModel_PromptWith() {
 		log.Fatal(err)
 	}
 	defer func() { _ = visual.Close() }()
-	var earlier *qwen.Layout
 	var prefix *qwen.Prefix
 	for _, text := range []string{"qwenvl markdown", "qwenvl html"} {
 		layout, err := model.Layout(qwen.Prompt{Text: text}, []qwen.Grid{{Height: patches.GridH, Width: patches.GridW}})
 		if err != nil {
 			log.Fatal(err)
 		}
-		o := qwen.PromptOptions{Keep: prefix == nil}
+		o := qwen.PromptOptions{Behind: prefix, Keep: true}
 		if prefix != nil {
-			samePicture := func(int) bool { return true }
-			o.Behind, o.Tokens = prefix, prefix.Behind(layout, layout.Common(earlier, samePicture))
+			o.Tokens = prefix.Behind(layout, func(int) bool { return true }) // it is the same picture
 		}
 		prompted, err := model.PromptWith(ctx, layout, []*qwen.Visual{visual}, o)
 		if err != nil {
 			log.Fatal(err)
 		}
 		fmt.Printf("%s: runs all of its tokens: %t\n", text, o.Tokens == 0)
-		if o.Keep {
-			earlier, prefix, prompted.Prefix = layout, prompted.Prefix, nil
+		if prefix == nil {
+			prefix, prompted.Prefix = prompted.Prefix, nil
 		}
 		_ = prompted.Close() // or a cache takes it, see Cache.Take
 	}

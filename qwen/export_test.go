@@ -103,8 +103,8 @@ func (h *Hidden) Floats() ([]float32, error) {
 	return flat, h.x.ToFlatData(flat)
 }
 
-// Tokens is how many tokens of its prompt a prefix holds.
-func (x *Prefix) Tokens() int { return x.length }
+// Common counts the first tokens that are the same in two prompts.
+func (l *Layout) Common(o *Layout, sameImage func(i int) bool) int { return l.common(o, sameImage) }
 
 // Places are where in the host's memory the cache of each layer is, for devices whose memory that is.
 func (c *Cache) Places() (places []uintptr, err error) {

@@ -57,7 +57,7 @@ func BenchmarkPage(b *testing.B) {
 				return kept
 			}
 			kept := prompt(qwen.PromptOptions{Keep: true})
-			behind := qwen.PromptOptions{Behind: kept, Tokens: kept.Behind(&l, all)}
+			behind := qwen.PromptOptions{Behind: kept, Tokens: kept.Behind(&l, func(int) bool { return true })}
 			prompt(behind)
 			b.Run("encode", func(b *testing.B) {
 				for b.Loop() {

@@ -50,8 +50,8 @@ func (l *leftovers) free() error {
 // by several prompts at once.
 type Prefix struct {
 	m      *Model
-	length int // tokens of the prompt
-	rows   int // of its keys and values, with padding
+	layout *Layout // of the prompt
+	rows   int     // of its keys and values, with padding
 	left   *leftovers
 	marks  []prefixMark // where the model has recurrent states
 }
@@ -97,12 +97,13 @@ func (p *Planner) bytesOf(left *leftovers) int64 {
 	return n
 }
 
-// Behind says behind how many of its tokens a prompt can begin that has its first common tokens from the prefix's prompt: those up to the end
-// of its last image, or those before the first. 0 means that it cannot: they are not common, or there are too few of them.
-func (x *Prefix) Behind(l *Layout, common int) int {
-	best := 0
+// Behind says behind how many of its tokens a prompt can begin, for [PromptOptions].Tokens: those up to the end of its last image, or those
+// before the first, if the prefix's prompt begins with them. sameImage says whether the i-th image of both is one picture. 0 means that it
+// cannot: they are others, or there are too few of them.
+func (x *Prefix) Behind(l *Layout, sameImage func(i int) bool) int {
+	best, common := 0, l.common(x.layout, sameImage)
 	for _, tokens := range x.m.prefixEnds(l) {
-		if tokens <= min(common, x.length) && (x.m.Spec.Text.Linear == nil || x.states(tokens) != nil) {
+		if tokens <= common && (x.m.Spec.Text.Linear == nil || x.states(tokens) != nil) {
 			best = tokens
 		}
 	}
@@ -144,16 +145,6 @@ func (m *Model) hostRunsPrompts() bool {
 	return m.hostPrompts(layerKind{}) && (m.Spec.Text.Linear == nil || m.hostPrompts(layerKind{linear: true}))
 }
 
-// Reusable says behind how many of its tokens another prompt about the same images could begin; 0 if that is not worth it. See
-// [PromptOptions].
-func (m *Model) Reusable(l *Layout) int {
-	ends := m.prefixEnds(l)
-	if len(ends) == 0 {
-		return 0
-	}
-	return ends[len(ends)-1]
-}
-
 // AfterImages is the number of tokens up to the end of the last image, 0 where there is none.
 func (l *Layout) AfterImages() int {
 	if len(l.Images) == 0 {
@@ -163,9 +154,8 @@ func (l *Layout) AfterImages() int {
 	return last.Start + last.Count
 }
 
-// Common counts the first tokens that are the same in two prompts. The tokens of an image are the same if sameImage, called with its number,
-// says that the pictures are.
-func (l *Layout) Common(o *Layout, sameImage func(i int) bool) int {
+// common counts the first tokens that are the same in two prompts. Those of an image are if sameImage says so.
+func (l *Layout) common(o *Layout, sameImage func(i int) bool) int {
 	n := min(len(l.IDs), len(o.IDs))
 	for i := range n {
 		if l.IDs[i] != o.IDs[i] || l.Positions[0][i] != o.Positions[0][i] || l.Positions[1][i] != o.Positions[1][i] || l.Positions[2][i] != o.Positions[2][i] {
@@ -195,15 +185,20 @@ func (o PromptOptions) check(m *Model, l *Layout) error {
 		return errors.New("the prefix that it is to begin behind is closed")
 	case o.Behind.m != m:
 		return errors.New("the prefix that it is to begin behind is another model's")
-	case o.Behind.Behind(l, o.Tokens) != o.Tokens:
-		return fmt.Errorf("it cannot begin behind %d tokens of a prefix of %d: ask Prefix.Behind", o.Tokens, o.Behind.length)
+	case !slices.Contains(m.prefixEnds(l), o.Tokens) || l.common(o.Behind.layout, func(int) bool { return true }) < o.Tokens,
+		m.Spec.Text.Linear != nil && o.Behind.states(o.Tokens) == nil:
+		return fmt.Errorf("it cannot begin behind %d tokens of that prefix: ask Prefix.Behind", o.Tokens)
 	}
 	return nil
 }
 
-// keep makes the prefix of a prompt that has gone through the layers. What it began behind it keeps too.
+// keep makes the prefix of a prompt that has gone through the layers, nil if others can begin behind no more of it than it did itself. What
+// it began behind is in it too.
 func (p *prompt) keep(left *leftovers) *Prefix {
-	x := &Prefix{m: p.m, length: len(p.layout.IDs), rows: p.rows, left: left.share(), marks: p.marks}
+	if ends := p.m.prefixEnds(p.layout); len(ends) == 0 || ends[len(ends)-1] <= p.first {
+		return nil
+	}
+	x := &Prefix{m: p.m, layout: p.layout, rows: p.rows, left: left.share(), marks: p.marks}
 	p.marks = nil
 	if p.behind != nil {
 		if states := p.behind.states(p.first); states != nil {

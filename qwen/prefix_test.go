@@ -135,16 +135,14 @@ type asked struct {
 // behind reads a prompt behind another, and alone, and sees that it is the same, and that it was behind so many tokens at least. Of a prompt
 // that is kept for nobody a state may differ by what is allowed.
 func (a asker) behind(earlier, later asked, least int, allowed float64) {
-	t, m := a.t, a.m
+	t := a.t
 	first, second := a.layout(earlier.page, earlier.prompt), a.layout(later.page, later.prompt)
-	require.Positive(t, m.Reusable(first))
 	p := a.prompt(first, earlier.page.visual, qwen.PromptOptions{Keep: true})
 	kept := p.Prefix
 	p.Prefix = nil
-	require.Equal(t, len(first.IDs), kept.Tokens())
 	require.Positive(t, kept.Bytes())
 	_, _ = a.write(p) // what the cache takes of it stays
-	n := kept.Behind(second, second.Common(first, func(int) bool { return earlier.page == later.page }))
+	n := kept.Behind(second, func(int) bool { return earlier.page == later.page })
 	require.GreaterOrEqual(t, n, least)
 	visual := later.page.visual
 	if second.AfterImages() <= n {
@@ -161,9 +159,15 @@ func (a asker) behind(earlier, later asked, least int, allowed float64) {
 	require.NoError(t, kept.Close())
 	require.Equal(t, wantTokens, gotTokens)
 	require.Equal(t, wantState, gotState, "to the bit")
-	// And what came of it can be begun behind too, at the same place.
-	require.GreaterOrEqual(t, again.Behind(second, len(second.IDs)), n)
-	p = a.prompt(second, later.page.visual, qwen.PromptOptions{Behind: again, Tokens: again.Behind(second, n)})
+	if earlier.page == later.page {
+		require.Nil(t, again, "the other has all that can be begun behind")
+		return
+	}
+	// What came of it can be begun behind too: at the same place by others, and further on by those about its page.
+	require.Equal(t, n, again.Behind(second, func(int) bool { return false }))
+	further := again.Behind(second, func(int) bool { return true })
+	require.Greater(t, further, n)
+	p = a.prompt(second, later.page.visual, qwen.PromptOptions{Behind: again, Tokens: further})
 	require.NoError(t, again.Close())
 	gotState, gotTokens = a.write(p)
 	require.Equal(t, wantTokens, gotTokens)
@@ -215,7 +219,7 @@ func TestPrefixOwners(t *testing.T) {
 			kept := p.Prefix
 			p.Prefix = nil
 			require.NoError(t, errors.Join(p.Hidden.Close(), closeLeft(p)))
-			behind := kept.Behind(l, len(l.IDs))
+			behind := kept.Behind(l, func(int) bool { return true })
 			require.Less(t, behind, len(l.IDs), "the last token is run")
 			_, got = a.write(a.prompt(l, page.visual, qwen.PromptOptions{Behind: kept, Tokens: behind}))
 			require.Equal(t, want, got, "the prompt is closed first")
@@ -256,7 +260,16 @@ func TestPrefixErrors(t *testing.T) {
 		_, err := m.PromptWith(t.Context(), l, []*qwen.Visual{page.visual}, o)
 		require.ErrorContains(t, err, want)
 	}
-	_, err := a.m.PromptWith(t.Context(), l, []*qwen.Visual{nil}, qwen.PromptOptions{})
+	// A text of as many tokens that begins otherwise.
+	text := strings.Repeat("a", 200)
+	one, two := a.layout(page, qwen.Prompt{TextFirst: true, Text: text}), a.layout(page, qwen.Prompt{TextFirst: true, Text: "b" + text[1:]})
+	kept := a.prompt(one, page.visual, qwen.PromptOptions{Keep: true})
+	tokens := kept.Prefix.Behind(one, func(int) bool { return true })
+	require.Positive(t, tokens)
+	_, err := a.m.PromptWith(t.Context(), two, []*qwen.Visual{page.visual}, qwen.PromptOptions{Behind: kept.Prefix, Tokens: tokens})
+	require.ErrorContains(t, err, "ask Prefix.Behind")
+	require.NoError(t, kept.Close())
+	_, err = a.m.PromptWith(t.Context(), l, []*qwen.Visual{nil}, qwen.PromptOptions{})
 	require.ErrorContains(t, err, "image 0 has no visual tokens")
 }
 
@@ -291,7 +304,7 @@ func TestPrefixPadding(t *testing.T) {
 	earlier, later := a.layout(first, prompt), a.layout(second, prompt)
 	require.LessOrEqual(t, len(later.IDs), capacity)
 	p := a.prompt(earlier, first.visual, qwen.PromptOptions{Keep: true})
-	behind := p.Prefix.Behind(later, later.Common(earlier, func(int) bool { return false }))
+	behind := p.Prefix.Behind(later, func(int) bool { return false })
 	require.Equal(t, 64, behind)
 	_, want := a.write(a.prompt(later, second.visual, qwen.PromptOptions{}))
 	_, got := a.write(a.prompt(later, second.visual, qwen.PromptOptions{Behind: p.Prefix, Tokens: behind}))

@@ -23,7 +23,8 @@ func (h *Hidden) Close() error { return h.x.Finalize() }
 type Prompted struct {
 	// Hidden is the state that the first token is chosen from.
 	Hidden *Hidden
-	// Prefix is the same for other prompts, where [PromptOptions].Keep asked for it.
+	// Prefix is what it has left for other prompts, where [PromptOptions].Keep asked for it; nil if these can begin behind no more of it
+	// than it did itself. It is closed with the rest: who keeps it sets this to nil.
 	Prefix *Prefix
 	length int
 	next   int32
@@ -52,13 +53,12 @@ func (p *Prompted) Close() error {
 
 // PromptOptions say what a prompt has in common with others. The zero value is nothing.
 type PromptOptions struct {
-	// Behind is what an earlier prompt has left that begins with the same tokens: the layers then run only those behind the first Tokens of
-	// them, a number that [Prefix.Behind] has told; 0 is to run all. What comes of it is what would have come without, with Keep, to the bit. The prefix
-	// stays the caller's.
+	// Behind is what an earlier prompt has left, which stays the caller's: the layers run only the tokens behind the first Tokens of it, a
+	// number that [Prefix.Behind] has told. 0 is to run all. With Keep the result is to the bit the same either way.
 	Behind *Prefix
 	Tokens int
-	// Keep keeps what the prompt leaves for others, as the Prefix of what is returned. Where programs run the layers it goes through them in
-	// two or three parts, which is slower; where the host does it costs nothing.
+	// Keep keeps what the prompt leaves for others, as [Prompted].Prefix. Where programs run the layers the prompt goes through them in two
+	// or three parts, which is slower; where the host does it costs nothing.
 	Keep bool
 }
 
