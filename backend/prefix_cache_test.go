@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/omnidocs/omnidocs/backend"
+	"github.com/omnidocs/omnidocs/internal/devicetest"
 	"github.com/omnidocs/omnidocs/internal/hostmath"
 	"github.com/omnidocs/omnidocs/internal/tiny"
 )
@@ -136,6 +138,32 @@ func TestPrefixCacheLimit(t *testing.T) {
 			closeEngine(t, e, counted)
 		})
 	}
+}
+
+// Both caches are let go of when the device has no memory for a page, which is then read.
+func TestCachesAreLetGoOf(t *testing.T) {
+	e, counted := countedEngine(t, true, backend.LoadOptions{MaxBatch: 1, MemoryLimit: -1, PrefixCache: 1 << 24})
+	read := func(page int) backend.Output {
+		out, err := e.Read(t.Context(), large(t, page, "x"))
+		require.NoError(t, err)
+		return out
+	}
+	read(0)
+	require.Positive(t, read(0).CachedTokens)
+	hits := e.Stats().Cache.VisionHits
+	var failed atomic.Bool
+	counted.Fail(false, func(devicetest.Call) error {
+		if failed.Swap(true) {
+			return nil
+		}
+		return devicetest.ErrExhausted
+	})
+	read(1)
+	counted.Fail(false, nil)
+	require.True(t, failed.Load())
+	require.Zero(t, read(0).CachedTokens)
+	require.Equal(t, hits, e.Stats().Cache.VisionHits)
+	closeEngine(t, e, counted)
 }
 
 // BenchmarkAgain is a page that has been read as Markdown, up to the first token of its HTML: with nothing kept, with its visual tokens, and
