@@ -55,15 +55,15 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, o Promp
 	if o.Keep && m.Spec.Text.Linear != nil {
 		p.mark()
 	}
-	p.cut(o.Keep || o.Behind != nil)
+	p.cut(o.Keep || o.Tokens > 0)
 	if err := p.run(ctx, store); err != nil {
 		return nil, errors.Join(err, p.free())
 	}
 	return p, nil
 }
 
-// cut makes the stripes, and knows of no others where the prompt may be shared: what stands on one side of a place that prompts begin behind
-// then goes through the same programs whether the other is run or not, and comes out the same to the bit. What the host runs does so anyhow.
+// cut makes the stripes. Where others may share the prompt they end at the places that these begin behind: what comes after such a place goes
+// through the same programs whether what comes before it is run or not, and comes out the same to the bit. The host's loops do so anyhow.
 func (p *prompt) cut(shared bool) {
 	from, end := p.first, len(p.layout.IDs)
 	if shared && (p.m.Spec.Text.Linear != nil || !p.m.hostRunsPrompts()) {
