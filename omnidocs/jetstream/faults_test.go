@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/omnidocs/omnidocs/internal/freeport"
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream"
 	"github.com/omnidocs/omnidocs/omnidocs/jetstream/embedded"
 	"github.com/omnidocs/omnidocs/omnidocs/jobs"
@@ -140,10 +141,13 @@ func serverProcess(t *testing.T, port int, dir string) (cmd *exec.Cmd, heap func
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	address, err := freeport.Address()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port //nolint:errcheck // it is one
+	_, number, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(number)
+	require.NoError(t, err)
+	return port
 }
 
 // TestFaults has worker processes that are killed, and started anew, throughout, a server that is killed half way, a page that kills whoever reads it, and one that cannot be

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/omnidocs/omnidocs/internal/freeport"
 	"github.com/omnidocs/omnidocs/omnidocs/modal"
 	"github.com/omnidocs/omnidocs/omnidocs/modal/modaltest"
 )
@@ -188,10 +189,8 @@ func TestWorkerInPython(t *testing.T) {
 	_, _ = open(t) // so that Modal's package has nobody else to talk to
 	self, err := os.Executable()
 	require.NoError(t, err)
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
 	_, number, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 	port, err := strconv.Atoi(number)

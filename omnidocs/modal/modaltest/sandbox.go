@@ -13,6 +13,8 @@ import (
 	pb "github.com/modal-labs/modal-client/go/proto/modal_proto"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/omnidocs/omnidocs/internal/freeport"
 )
 
 // sandbox is a process with a folder. What is made at its start does not change; the rest is guarded by its lock.
@@ -133,12 +135,12 @@ func (sb *sandbox) port(port uint32) error {
 	if sb.ports[port] != "" {
 		return nil
 	}
-	l, err := listen()
+	at, err := freeport.Address()
 	if err != nil {
 		return err
 	}
-	sb.ports[port] = l.Addr().String()
-	return l.Close()
+	sb.ports[port] = at
+	return nil
 }
 
 // end ends a sandbox, once; what it was ended by is its result.
