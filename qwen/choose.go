@@ -143,7 +143,7 @@ func (m *Model) keepDraw(scratch *buffers, draw *Draw, rows int) error {
 // reading a page needs those of the last token alone, and not on the host.
 func (m *Model) Logits(ctx context.Context, l *Layout, visual []*Visual) (logits []float32, err error) {
 	drop := func(_ int, left []compute.Buffer) error { return buffers(left).free() }
-	p, err := m.prompt(ctx, l, visual, PromptOptions{}, drop)
+	p, err := m.prompt(ctx, l, visual, PromptOptions{}, true, drop)
 	if err != nil {
 		return nil, fmt.Errorf("qwen: logits: %w", err)
 	}

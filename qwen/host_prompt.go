@@ -54,32 +54,39 @@ func wide(n int) int {
 
 // hostAttentionLayer is attentionLayer as the host runs it.
 func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
+	l, left, err := p.hostLayer(layer)
+	if err == nil {
+		err = p.hostRows(ctx, l.run)
+	}
+	if err != nil {
+		err = errors.Join(err, buffers(left).free())
+	}
+	return left, err
+}
+
+// hostLayer is a layer as the host runs it, and its keys and values, which the caller frees, after an error too. Those of the prefix are in them.
+func (p *prompt) hostLayer(layer int) (l *hostPrompt, left []compute.Buffer, err error) {
 	m, t := p.m, p.m.Spec.Text
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, buffers(left).free())
-		}
-	}()
 	var kept [2][]float32
 	for i := range kept {
 		b, flat, err := m.hostBuffer(t.KVHeads, p.rows, t.HeadDim)
 		if err != nil {
-			return left, err
+			return nil, left, err
 		}
 		left, kept[i] = append(left, b), flat
 	}
 	host, err := m.onHost()
 	if err != nil {
-		return left, err
+		return nil, left, err
 	}
-	l := hostPrompt{hostLayers: hostLayers{m, p.room}, w: host.layers[layer], rows: p.rows, keys: kept[0], values: kept[1]}
-	l.columns = l.room.floats("columns", t.KVHeads*t.HeadDim*wide(p.rows))
+	l = &hostPrompt{hostLayers: hostLayers{m, p.room}, w: host.layers[layer], rows: p.rows, keys: kept[0], values: kept[1]}
+	if !p.endsWithRow(layer) {
+		l.columns = l.room.floats("columns", t.KVHeads*t.HeadDim*wide(p.rows))
+	}
 	if p.first > 0 {
-		if err := l.begin(p.behind, layer, p.first); err != nil {
-			return left, err
-		}
+		err = l.begin(p.behind, layer, p.first)
 	}
-	return left, p.hostRows(ctx, l.run)
+	return l, left, err
 }
 
 // hostBuffer makes a buffer of zeros that the host can write, with its numbers.
@@ -141,7 +148,8 @@ type hostPrompt struct {
 	hostLayers
 	w    hostLayerWeights
 	rows int // of the prompt
-	// keys and values are [kvHeads, rows, headDim], and columns the keys again, on their side, [kvHeads, headDim, wide(rows)].
+	// keys and values are [kvHeads, rows, headDim], and columns the keys again, on their side, [kvHeads, headDim, wide(rows)], or nil where they
+	// are not needed.
 	keys, values, columns []float32
 }
 
@@ -166,6 +174,9 @@ func (l *hostPrompt) begin(x *Prefix, layer, tokens int) error {
 
 // turn puts a head's keys of n rows on their side.
 func (l *hostPrompt) turn(head, from, n int) {
+	if l.columns == nil {
+		return
+	}
 	dim := l.m.Spec.Text.HeadDim
 	columns := l.columns[head*dim*wide(l.rows)+from:]
 	for i := range n {
@@ -175,11 +186,10 @@ func (l *hostPrompt) turn(head, from, n int) {
 	}
 }
 
-// run runs rows of the prompt, x [n, hidden], through the layer, in place, when those before them have gone.
-func (l *hostPrompt) run(x, cos, sin []float32, from, n int) {
+// keep puts the keys and values of n rows where they belong.
+func (l *hostPrompt) keep(at projected, from, n int) {
 	t := l.m.Spec.Text
-	dim, group := t.HeadDim, t.Heads/t.KVHeads
-	at := l.project(l.w.params, x, cos, sin, n)
+	dim := t.HeadDim
 	eachHostRow(t.KVHeads, n*dim, func(head int) {
 		for i := range n {
 			row := (i*t.KVHeads + head) * dim
@@ -188,6 +198,14 @@ func (l *hostPrompt) run(x, cos, sin []float32, from, n int) {
 		}
 		l.turn(head, from, n)
 	})
+}
+
+// run runs rows of the prompt, x [n, hidden], through the layer, in place, when those before them have gone.
+func (l *hostPrompt) run(x, cos, sin []float32, from, n int) {
+	t := l.m.Spec.Text
+	dim, group := t.HeadDim, t.Heads/t.KVHeads
+	at := l.project(l.w.params, x, cos, sin, n)
+	l.keep(at, from, n)
 	read := l.room.floats("read", len(at.queries))
 	hostAttention(read, at.queries, n, t.Heads, dim, func(head, first int) hostKeys {
 		head /= group

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/gomlx/compute"
 )
@@ -21,7 +20,9 @@ type prompt struct {
 	first   int // row that is run: those before it are behind's
 	rows    int // tokens, with padding
 	stripes []promptStripe
-	marks   []prefixMark // to be made
+	marks   []prefixMark   // to be made
+	all     bool           // the states of all rows are wanted, in place of the last token's
+	last    compute.Buffer // the state of the last token where the last layer has run no others
 	scratch buffers
 	room    hostRoom // of run
 }
@@ -35,8 +36,8 @@ type promptStripe struct {
 	live        []bool
 }
 
-// prompt runs a prompt through all layers. The caller frees it.
-func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, o PromptOptions, store storeFunc) (*prompt, error) {
+// prompt runs a prompt through all layers, and the last one, unless the states of all rows are wanted, for the last token. The caller frees it.
+func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, o PromptOptions, all bool, store storeFunc) (*prompt, error) {
 	if err := o.check(m, l); err != nil {
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func (m *Model) prompt(ctx context.Context, l *Layout, visual []*Visual, o Promp
 			return nil, fmt.Errorf("image %d has %d visual tokens, its place in the prompt has %d", i, v.tokens, at.Count)
 		}
 	}
-	p := &prompt{m: m, layout: l, visual: visual, behind: o.Behind, first: o.Tokens}
+	p := &prompt{m: m, layout: l, visual: visual, behind: o.Behind, first: o.Tokens, all: all}
 	if o.Keep && m.Spec.Text.Linear != nil {
 		p.mark()
 	}
@@ -84,7 +85,7 @@ func (p *prompt) cut(shared bool) {
 	}
 }
 
-// states are the hidden states of the stripes.
+// states are the hidden states of the stripes, behind the last layer only where p.all.
 func (p *prompt) states() buffers {
 	var all buffers
 	for _, s := range p.stripes {
@@ -94,7 +95,7 @@ func (p *prompt) states() buffers {
 }
 
 func (p *prompt) free() error {
-	err := errors.Join(p.states().free(), p.scratch.free())
+	err := errors.Join(p.states().free(), p.scratch.free(), buffers{p.last}.free())
 	for _, mark := range p.marks {
 		err = errors.Join(err, mark.states.free())
 	}
@@ -117,7 +118,11 @@ func (p *prompt) run(ctx context.Context, store storeFunc) error {
 	}
 	for i := range p.m.Spec.Text.Layers {
 		layer, kind := p.attentionLayer, p.m.Spec.Text.kindAt(i)
-		switch host := p.m.hostPrompts(kind); {
+		switch host, ends := p.m.hostPrompts(kind), p.endsWithRow(i); {
+		case host && ends:
+			layer = p.hostLastAttentionLayer
+		case ends:
+			layer = p.lastAttentionLayer
 		case host && kind.linear:
 			layer = p.hostDeltaLayer
 		case host:
@@ -210,16 +215,20 @@ func (p *prompt) addVisual(ctx context.Context, image int, features compute.Buff
 	return nil
 }
 
-// lastRow is the state of the last token.
+// lastRow is the state of the last token, which is then the caller's.
 func (p *prompt) lastRow(ctx context.Context) (_ compute.Buffer, err error) {
+	if last := p.last; last != nil {
+		p.last = nil
+		return last, nil
+	}
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
-	last := len(p.layout.IDs) - 1
-	s := p.stripes[slices.IndexFunc(p.stripes, func(s promptStripe) bool { return last < s.from+s.rows })]
+	i, row := p.lastStripe()
+	s := p.stripes[i]
 	if p.m.runtime.HostCache { // no program for each number of rows
-		return p.hostRow(s.x, last-s.from)
+		return p.hostRow(s.x, row)
 	}
-	at, err := scratch.keep(p.m, []int32{int32(last - s.from)}, 1)
+	at, err := scratch.keep(p.m, []int32{int32(row)}, 1)
 	if err != nil {
 		return nil, err
 	}

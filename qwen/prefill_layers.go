@@ -21,10 +21,30 @@ func (p *prompt) finish(ctx context.Context, layer int, s *promptStripe, out []c
 	return s.replace(x)
 }
 
+// projected is the first half of a layer: of each stripe what projectGraph returns, out of which keys and values may have been taken, and those of all
+// rows [kvHeads, rows, headDim]. The caller frees both, after an error too.
+func (p *prompt) projected(ctx context.Context, layer int) (stripes [][]compute.Buffer, left []compute.Buffer, err error) {
+	m, kind := p.m, p.m.Spec.Text.kindAt(layer)
+	stripes = make([][]compute.Buffer, len(p.stripes))
+	err = m.each(len(p.stripes), func(i int) error {
+		s := p.stripes[i]
+		out, err := m.run(ctx, fmt.Sprintf("project %d %v", s.rows, kind), m.projectGraph(s.rows, kind), []compute.Buffer{s.x, s.cos, s.sin}, groupLayer(layer))
+		stripes[i] = out
+		return err
+	})
+	for j := 1; j <= 2 && err == nil; j++ {
+		var all compute.Buffer
+		if all, err = p.joined(ctx, layer, stripes, j); err == nil {
+			left = append(left, all)
+		}
+	}
+	return stripes, left, err
+}
+
 // attentionLayer runs a layer and returns its keys and values [kvHeads, rows, headDim].
 func (p *prompt) attentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
 	m, kind, n := p.m, p.m.Spec.Text.kindAt(layer), len(p.stripes)
-	projected := make([][]compute.Buffer, n)
+	projected, left, err := p.projected(ctx, layer)
 	defer func() {
 		for _, b := range projected {
 			err = errors.Join(err, buffers(b).free())
@@ -33,21 +53,8 @@ func (p *prompt) attentionLayer(ctx context.Context, layer int) (left []compute.
 			err = errors.Join(err, buffers(left).free())
 		}
 	}()
-	err = m.each(n, func(i int) error {
-		s := p.stripes[i]
-		out, err := m.run(ctx, fmt.Sprintf("project %d %v", s.rows, kind), m.projectGraph(s.rows, kind), []compute.Buffer{s.x, s.cos, s.sin}, groupLayer(layer))
-		projected[i] = out
-		return err
-	})
 	if err != nil {
-		return nil, err
-	}
-	for j := 1; j <= 2; j++ {
-		all, err := p.joined(ctx, layer, projected, j)
-		if err != nil {
-			return left, err
-		}
-		left = append(left, all)
+		return left, err
 	}
 	return left, m.each(n, func(i int) error {
 		s := &p.stripes[i]

@@ -80,7 +80,7 @@ func (m *Model) PromptWith(ctx context.Context, l *Layout, visual []*Visual, o P
 	if len(l.IDs) > m.Spec.Text.MaxPositions {
 		return nil, fmt.Errorf("%w: %d tokens, the model has positions for %d", ErrContextLength, len(l.IDs), m.Spec.Text.MaxPositions)
 	}
-	p, err := m.prompt(ctx, l, visual, o, func(_ int, left []compute.Buffer) error {
+	p, err := m.prompt(ctx, l, visual, o, false, func(_ int, left []compute.Buffer) error {
 		out.left.layers = append(out.left.layers, left)
 		return nil
 	})

@@ -8,13 +8,28 @@ import "math"
 func Attend[T number](out, q []float32, keys, values []T, scores []float32, dim, length int) {
 	few := len(q) / dim
 	products(rows[float32]{scores, length}, rows[T]{keys, dim}, length, rows[float32]{q, dim}, few, dim)
+	totals := softmaxed(scores, few, length)
+	products(rows[float32]{out, dim}, rows[T]{values, len(values) / dim}, dim, rows[float32]{scores, length}, few, length)
+	divide(rows[float32]{out, dim}, totals, dim)
+}
+
+// AttendRows is [Attend] with values as they came, [capacity, dim], where dim is a multiple of [ColumnMultiple].
+func AttendRows(out, q, keys, values, scores []float32, dim, length int) {
+	few := len(q) / dim
+	products(rows[float32]{scores, length}, rows[float32]{keys, dim}, length, rows[float32]{q, dim}, few, dim)
+	totals := softmaxed(scores, few, length)
+	columnProducts(rows[float32]{out, dim}, rows[float32]{values, dim}, rows[float32]{scores, length}, few, length, dim)
+	divide(rows[float32]{out, dim}, totals, dim)
+}
+
+// softmaxed makes of rows of scores what softmax makes of them but for a factor, and returns what they are to be divided by.
+func softmaxed(scores []float32, few, length int) []float32 {
 	totals := make([]float32, few)
 	for i := range few {
 		row := scores[i*length:][:length]
 		totals[i] = expSum(row, most(row))
 	}
-	products(rows[float32]{out, dim}, rows[T]{values, len(values) / dim}, dim, rows[float32]{scores, length}, few, length)
-	divide(rows[float32]{out, dim}, totals, dim)
+	return totals
 }
 
 // divide divides rows of what was read by softmax's totals: they are fewer numbers than the weights.

@@ -151,6 +151,13 @@ func CachedAttention(t Traits, q, keys, values, length *Node) *Node {
 	return Reshape(product(p, values, 2), batch, heads*dim)
 }
 
+// MaskedAttention is softmax(q·kᵀ/√dim)·v for q [heads, rows, dim] and those of k, v [kvHeads, keys, dim] that are seen by all rows (bool
+// [keys]). It returns [rows, heads·dim].
+func MaskedAttention(t Traits, q, k, v, seen *Node) *Node {
+	g := q.Graph()
+	return blockAttention(t, q, k, v, false, Where(seen, ScalarZero(g, dtypes.Float32), Scalar(g, dtypes.Float32, masked)))
+}
+
 // RowAttention is the attention of one new token against the rows of its own sequence: q [heads, dim], keys [kvHeads, capacity, dim]
 // and values [kvHeads, dim, capacity], of which the first length (int32) are real, the token's own the last of them. It
 // returns [1, heads·dim]. Rows in bfloat16 are multiplied with queries and weights rounded to it.
