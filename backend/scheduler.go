@@ -218,7 +218,7 @@ func (s *scheduler) loop() {
 			default:
 				ready = s.admitNext(ready)
 			}
-			s.turns.write(func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
+			s.turns.write(share(s.count(), s.slots), func(calls program.Pacer) { s.step(program.WithPacer(context.Background(), calls)) })
 		}
 	}
 }

@@ -79,17 +79,16 @@ func (e *encoding) stripedBlock(ctx context.Context, i int) (err error) {
 	})
 }
 
-// merge runs a merger on all stripes and joins what it makes of them.
+// merge runs a merger on all stripes and joins what it makes of them. It takes as many of them together as make one stripe's rows of tokens:
+// with fewer rows a product takes longer for each, since its matrix is read for all of them.
 func (e *encoding) merge(ctx context.Context, group string, deepstack bool) (_ compute.Buffer, err error) {
-	parts := make(buffers, len(e.stripes))
-	err = e.m.each(len(e.stripes), func(i int) error {
-		s := e.stripes[i]
-		out, err := e.m.run(ctx, fmt.Sprintf("merger %d %t", s.rows, deepstack), e.m.mergerGraph(s.rows, deepstack), []compute.Buffer{s.x}, group)
-		if err != nil {
-			return err
-		}
-		parts[i] = out[0]
-		return nil
+	together := e.m.Spec.Vision.MergeSize * e.m.Spec.Vision.MergeSize
+	parts := make(buffers, (len(e.stripes)+together-1)/together)
+	err = e.m.each(len(parts), func(i int) error {
+		from := i * together
+		var err error
+		parts[i], err = e.mergeStripes(ctx, e.stripes[from:min(from+together, len(e.stripes))], group, deepstack)
+		return err
 	})
 	if err == nil && len(parts) == 1 {
 		return parts[0], nil
@@ -99,4 +98,27 @@ func (e *encoding) merge(ctx context.Context, group string, deepstack bool) (_ c
 		joined, err = e.m.join(ctx, 0, parts)
 	}
 	return joined, errors.Join(err, parts.free())
+}
+
+// mergeStripes runs a merger on some stripes.
+func (e *encoding) mergeStripes(ctx context.Context, stripes []stripe, group string, deepstack bool) (_ compute.Buffer, err error) {
+	x, rows := stripes[0].x, 0
+	for _, s := range stripes {
+		rows += s.rows
+	}
+	if len(stripes) > 1 {
+		var all []compute.Buffer
+		for _, s := range stripes {
+			all = append(all, s.x)
+		}
+		if x, err = e.m.join(ctx, 0, all); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, x.Finalize()) }()
+	}
+	out, err := e.m.run(ctx, fmt.Sprintf("merger %d %t", rows, deepstack), e.m.mergerGraph(rows, deepstack), []compute.Buffer{x}, group)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
 }

@@ -112,6 +112,7 @@ func prefixCases(t *testing.T) map[string]prefixCase {
 		all[name] = prefixCase{runtime: r}
 	}
 	variant("programs", func(r *qwen.Runtime) { r.HostPrompt, r.ExactShapes = false, false })
+	variant("programs alone", func(r *qwen.Runtime) { r.HostPrompt, r.HostStep, r.ExactShapes = false, false, false })
 	variant("stripes", func(r *qwen.Runtime) {
 		r.HostPrompt, r.ExactShapes, r.StripeLimit, r.StripeRows = false, false, 8, 32
 	})

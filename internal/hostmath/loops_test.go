@@ -88,6 +88,8 @@ func testAttend(t *testing.T) {
 		near(t, want, got)
 		Attend(got, q, keys, values, make([]float32, few*capacity), dim, length)
 		near(t, want, got)
+		AttendRows(got, q, keys, upright, make([]float32, few*capacity), dim, length)
+		near(t, want, got)
 		Attend(got, q, halfKeys, halfValues, make([]float32, few*capacity), dim, length)
 		near(t, want, got)
 	}
