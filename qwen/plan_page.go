@@ -127,7 +127,8 @@ func (p *Planner) vision(page PagePlan) int64 {
 	inner := 2 * p.floats(rows, local.Intermediate)
 	if stripes > 1 {
 		// Queries, and keys and values in stripes and together.
-		held += p.floats(n, local.Heads*v.HeadDim()) * 5
+		seen := p.floats(n, local.Heads*v.HeadDim())
+		held += seen + 4*seen*int64(p.m.seenType().Size())/4
 	} else {
 		attend += heads
 	}

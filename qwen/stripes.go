@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/shapes"
 )
 
 // Sequences go through the towers in stripes of rows, each against the keys and values of all. What is in memory at one time
@@ -121,15 +122,15 @@ func (m *Model) each(n int, f func(i int) error) error {
 
 // join puts buffers end to end along an axis.
 func (m *Model) join(ctx context.Context, axis int, parts []compute.Buffer) (compute.Buffer, error) {
-	var shapes [][]int
+	var all []shapes.Shape
 	for _, p := range parts {
 		shape, err := p.Shape()
 		if err != nil {
 			return nil, err
 		}
-		shapes = append(shapes, shape.Dimensions)
+		all = append(all, shape)
 	}
-	out, err := m.run(ctx, fmt.Sprintf("join %d %v", axis, shapes), joinGraph(axis, shapes), parts)
+	out, err := m.run(ctx, fmt.Sprintf("join %d %v", axis, all), joinGraph(axis, all), parts)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/omnidocs/omnidocs/internal/nn"
@@ -127,14 +128,23 @@ func optional(b *program.Builder, needed bool, name string, dims ...int) *Node {
 	return b.Input(name, dtypes.Float32, dims...)
 }
 
-// headsGraph is the first half of a block for a stripe of an image's patches, [rows, hidden]: its queries, keys and values,
+// seenType is the type of the keys and values of stripes on their way to each other: that which attention multiplies them in, so that each is
+// rounded once.
+func (m *Model) seenType() dtypes.DType {
+	if m.visionTraits().HalfAttention {
+		return dtypes.BFloat16
+	}
+	return dtypes.Float32
+}
+
+// headsGraph is the first half of a block for a stripe of an image's patches, [rows, hidden]: its queries, and its keys and values in seenType,
 // [heads, rows, headDim] each.
 func (m *Model) headsGraph(rows int) func(b *program.Builder) []*Node {
 	v := m.local.Vision
 	return func(b *program.Builder) []*Node {
 		x, cos, sin := blockInputs(b, v, rows)
 		q, k, values := m.blockHeads(m.declare(b, blockParams(v)), x, cos, sin)
-		return []*Node{q, k, values}
+		return []*Node{q, ConvertDType(k, m.seenType()), ConvertDType(values, m.seenType())}
 	}
 }
 
@@ -144,8 +154,8 @@ func (m *Model) restGraph(rows, keys int, padded bool) func(b *program.Builder) 
 	return func(b *program.Builder) []*Node {
 		x := b.Input("x", dtypes.Float32, rows, v.Hidden)
 		q := b.Input("q", dtypes.Float32, v.Heads, rows, v.HeadDim())
-		k := b.Input("k", dtypes.Float32, v.Heads, keys, v.HeadDim())
-		values := b.Input("v", dtypes.Float32, v.Heads, keys, v.HeadDim())
+		k := b.Input("k", m.seenType(), v.Heads, keys, v.HeadDim())
+		values := b.Input("v", m.seenType(), v.Heads, keys, v.HeadDim())
 		bias := optional(b, padded, "bias", keys)
 		p := m.declare(b, blockParams(v))
 		return []*Node{m.blockRest(p, x, nn.Attention(m.visionTraits(), q, k, values, false, bias))}
@@ -153,11 +163,11 @@ func (m *Model) restGraph(rows, keys int, padded bool) func(b *program.Builder) 
 }
 
 // joinGraph puts parts end to end along an axis. All have the shape of the first but for that axis.
-func joinGraph(axis int, parts [][]int) func(b *program.Builder) []*Node {
+func joinGraph(axis int, parts []shapes.Shape) func(b *program.Builder) []*Node {
 	return func(b *program.Builder) []*Node {
 		var nodes []*Node
-		for i, dims := range parts {
-			nodes = append(nodes, b.Input(fmt.Sprintf("part%d", i), dtypes.Float32, dims...))
+		for i, s := range parts {
+			nodes = append(nodes, b.Input(fmt.Sprintf("part%d", i), s.DType, s.Dimensions...))
 		}
 		return []*Node{Concatenate(nodes, axis)}
 	}
