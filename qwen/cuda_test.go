@@ -147,6 +147,7 @@ func cudaPrograms(be compute.Backend) []cudaProgram {
 		{name: "block of 4096 patches, padded", build: half.Block(4096, true), kernels: 16, flash: 1, moves: 40 * mib, writes: 80 * mib},
 		{name: "prompt of 1056, projections", build: half.Project(1056), kernels: 9, moves: 10 * mib, writes: 20 * mib},
 		{name: "prompt of 1056, attention and the rest", build: half.Attend(1056), kernels: 12, flash: 1, moves: 14 * mib, writes: 60 * mib},
+		{name: "prompt of 1056, the rest of the last layer", build: half.AttendLast(1056), kernels: 13, moves: mib / 8, writes: mib / 4},
 		{name: "prompt of 96 behind 1024, attention and the rest", build: half.AttendBehind(96, 1024), kernels: 14, moves: 8 * mib, writes: 8 * mib},
 		{name: "keys of 96 behind 1024", build: half.Behind(96, 1024, 1056), kernels: 2, moves: 5 * mib, writes: 5 * mib},
 		{name: "step of 1", build: half.Step(1, 2048), kernels: 21, caches: caches, moves: mib / 8, writes: mib / 2},

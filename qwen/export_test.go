@@ -47,6 +47,9 @@ func (p Programs) Project(rows int) Build { return p.m.projectGraph(rows, layerK
 // Attend is the second half.
 func (p Programs) Attend(rows int) Build { return p.m.attendGraph(rows, rows, rows, layerKind{}) }
 
+// AttendLast is the last layer's second half, for one of so many rows.
+func (p Programs) AttendLast(rows int) Build { return p.m.attendRowGraph(rows, 0, rows, layerKind{}) }
+
 // AttendBehind is the second half for rows that begin behind others, and Behind puts the keys of the one behind the other's.
 func (p Programs) AttendBehind(rows, before int) Build {
 	return p.m.attendGraph(rows, before+rows, before+rows, layerKind{})
