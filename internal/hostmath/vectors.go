@@ -128,8 +128,12 @@ func products[T number](out rows[float32], w rows[T], many int, x rows[float32],
 	}
 }
 
-// tileBlocks is how many blocks of rows of w the rows of x go through a few at a time.
-const tileBlocks = 4
+// tileBlocks is how many blocks of rows of w the rows of x go through a few at a time, at most, and tileSize how many bytes of w, unless one
+// block has more: with rows of 6,144 numbers in float32 and bfloat16 that is 3 to 12 % less time than four blocks always.
+const (
+	tileBlocks = 4
+	tileSize   = 128 << 10
+)
 
 // tiled runs kernels for few rows of x and many rows w, of which n numbers count, and which they take so many lanes of at a time. Give
 // makes a row of x the j-th that a kernel multiplies.
@@ -143,7 +147,7 @@ func tiled[T number](out rows[float32], w rows[T], many, few, n, lanes int, kern
 	// next tile is fetched, a part of its columns at a time.
 	tile, size := block, int(unsafe.Sizeof(w.flat[0]))
 	if passes > 1 {
-		tile *= tileBlocks
+		tile *= max(1, min(tileBlocks, tileSize/(block*n*size)))
 	}
 	a := operandsPool.get()
 	defer operandsPool.put(a)
