@@ -50,35 +50,15 @@ func (p *prompt) lastAttentionLayer(ctx context.Context, layer int) (left []comp
 		return left, err
 	}
 	i, row := p.lastStripe()
-	s, own := p.stripes[i], projected[i]
-	if p.hostEnds(layer) {
-		r := hostLastRow{layer: layer}
-		for _, part := range []struct {
-			to *[]float32
-			b  compute.Buffer
-		}{{&r.x, s.x}, {&r.keys, left[0]}, {&r.values, left[1]}, {&r.queries, own[0]}} {
-			if *part.to, err = hostView[float32](part.b); err != nil {
-				return left, err
-			}
-		}
-		t := p.m.Spec.Text
-		r.x = r.x[row*t.Hidden:][:t.Hidden]
-		all := r.queries // [heads, rows, headDim], not scaled
-		r.queries = p.room.floats("queries", t.Heads*t.HeadDim)
-		for head := range t.Heads {
-			copy(r.queries[head*t.HeadDim:][:t.HeadDim], all[(head*s.rows+row)*t.HeadDim:])
-		}
-		scale(r.queries, float32(1/math.Sqrt(float64(t.HeadDim))))
-		if len(own) > 3 {
-			gate, err := hostView[float32](own[3])
-			if err != nil {
-				return left, err
-			}
-			r.gate = gate[row*t.Heads*t.HeadDim:][:t.Heads*t.HeadDim]
-		}
-		return left, p.hostEnd(ctx, r)
+	if !p.hostEnds(layer) {
+		return left, p.end(ctx, layer, p.stripes[i], row, projected[i], left)
 	}
-	return left, p.end(ctx, layer, s, row, own, left)
+	r, err := p.hostRowOf(p.stripes[i], row, projected[i], left)
+	if err != nil {
+		return left, err
+	}
+	r.layer = layer
+	return left, p.hostEnd(ctx, r)
 }
 
 // end runs the row of a stripe through the rest of the last layer, as a program.
@@ -163,6 +143,36 @@ func (p *prompt) hostLastAttentionLayer(ctx context.Context, layer int) (left []
 type hostLastRow struct {
 	layer                          int
 	x, queries, gate, keys, values []float32
+}
+
+// hostRowOf is a row of a stripe, of which programs have made own, as projectGraph returns it, and keys and values of all rows.
+func (p *prompt) hostRowOf(s promptStripe, row int, own, left []compute.Buffer) (r hostLastRow, err error) {
+	view := func(b compute.Buffer) (flat []float32) {
+		if err == nil {
+			flat, err = hostView[float32](b)
+		}
+		return flat
+	}
+	t := p.m.Spec.Text
+	x, queries := view(s.x), view(own[0]) // [rows, hidden], and [heads, rows, headDim], not scaled
+	r.keys, r.values = view(left[0]), view(left[1])
+	wide := t.Heads * t.HeadDim
+	var gate []float32 // [rows, heads·headDim]
+	if t.OutputGate {
+		gate = view(own[3])
+	}
+	if err != nil {
+		return r, err
+	}
+	r.x, r.queries = x[row*t.Hidden:][:t.Hidden], p.room.floats("queries", wide)
+	for head := range t.Heads {
+		copy(r.queries[head*t.HeadDim:][:t.HeadDim], queries[(head*s.rows+row)*t.HeadDim:])
+	}
+	scale(r.queries, float32(1/math.Sqrt(float64(t.HeadDim))))
+	if gate != nil {
+		r.gate = gate[row*wide:][:wide]
+	}
+	return r, nil
 }
 
 // hostEnd takes the row through the rest of the layer.
