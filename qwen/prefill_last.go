@@ -111,14 +111,14 @@ func (p *prompt) hostEnds(layer int) bool {
 // hostLastAttentionLayer is lastAttentionLayer where the host runs prompts.
 func (p *prompt) hostLastAttentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
 	l, left, err := p.hostLayer(layer)
-	if err != nil {
-		return left, err
-	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, buffers(left).free())
 		}
 	}()
+	if err != nil {
+		return left, err
+	}
 	t, last := p.m.Spec.Text, len(p.layout.IDs)-1
 	r := hostLastRow{layer: layer, keys: l.keys, values: l.values}
 	err = p.hostRows(ctx, func(x, cos, sin []float32, from, n int) {
