@@ -30,9 +30,10 @@ const (
 	mostShared     = 4
 )
 
-// share is how many times a step's time an admission gets, for so many pages in so many slots.
+// share is how many times a step's time an admission gets, for so many pages in so many slots. Pages may be none: a device without memory may
+// have taken the slots of all since they were counted.
 func share(pages, slots int) time.Duration {
-	return time.Duration(admissionShare * min(mostShared*pages, slots) / pages)
+	return time.Duration(admissionShare * min(mostShared*pages, slots) / max(1, pages))
 }
 
 // betweenCalls is how long the writers leave the device idle for the admission's next call, while it is the admission's turn. What

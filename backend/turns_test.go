@@ -34,7 +34,7 @@ func TestShare(t *testing.T) {
 	for _, c := range []struct {
 		pages, slots int
 		want         time.Duration
-	}{{1, 1, 4}, {1, 2, 8}, {7, 8, 4}, {6, 8, 5}, {4, 8, 8}, {2, 8, 16}, {1, 8, 16}, {1, 256, 16}, {200, 256, 5}} {
+	}{{1, 1, 4}, {1, 2, 8}, {7, 8, 4}, {6, 8, 5}, {4, 8, 8}, {2, 8, 16}, {1, 8, 16}, {1, 256, 16}, {200, 256, 5}, {0, 8, 0}} {
 		require.Equal(t, c.want, share(c.pages, c.slots), "%d pages, %d slots", c.pages, c.slots)
 	}
 }
