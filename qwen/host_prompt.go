@@ -55,7 +55,11 @@ func wide(n int) int {
 // hostAttentionLayer is attentionLayer as the host runs it.
 func (p *prompt) hostAttentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
 	l, left, err := p.hostLayer(layer)
-	if err == nil {
+	switch {
+	case err != nil:
+	case p.endsWithRow(layer):
+		err = p.hostLastLayer(ctx, layer, l)
+	default:
 		err = p.hostRows(ctx, l.run)
 	}
 	if err != nil {

@@ -127,8 +127,7 @@ func (p *Planner) vision(page PagePlan) int64 {
 	inner := 2 * p.floats(rows, local.Intermediate)
 	if stripes > 1 {
 		// Queries, and keys and values in stripes and together.
-		seen := p.floats(n, local.Heads*v.HeadDim())
-		held += seen + 4*seen*int64(p.m.seenType().Size())/4
+		held += int64(n*local.Heads*v.HeadDim()) * int64(4+4*p.m.seenType().Size())
 	} else {
 		attend += heads
 	}

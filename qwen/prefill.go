@@ -118,11 +118,7 @@ func (p *prompt) run(ctx context.Context, store storeFunc) error {
 	}
 	for i := range p.m.Spec.Text.Layers {
 		layer, kind := p.attentionLayer, p.m.Spec.Text.kindAt(i)
-		switch host, ends := p.m.hostPrompts(kind), p.endsWithRow(i); {
-		case host && ends:
-			layer = p.hostLastAttentionLayer
-		case ends:
-			layer = p.lastAttentionLayer
+		switch host := p.m.hostPrompts(kind); {
 		case host && kind.linear:
 			layer = p.hostDeltaLayer
 		case host:

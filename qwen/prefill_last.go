@@ -35,34 +35,22 @@ func (p *prompt) lastStripe() (stripe, row int) {
 	return stripe, last - p.stripes[stripe].from
 }
 
-// lastAttentionLayer is attentionLayer for the last layer. It leaves the state of the last token in p.last.
-func (p *prompt) lastAttentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
-	projected, left, err := p.projected(ctx, layer)
-	defer func() {
-		for _, b := range projected {
-			err = errors.Join(err, buffers(b).free())
-		}
-		if err != nil {
-			err = errors.Join(err, buffers(left).free())
-		}
-	}()
-	if err != nil {
-		return left, err
-	}
+// end takes the last token through the rest of a layer, of which all rows have been projected, and leaves its state in p.last.
+func (p *prompt) end(ctx context.Context, layer int, projected [][]compute.Buffer, left []compute.Buffer) error {
 	i, row := p.lastStripe()
+	s, own := p.stripes[i], projected[i]
 	if !p.hostEnds(layer) {
-		return left, p.end(ctx, layer, p.stripes[i], row, projected[i], left)
+		return p.programEnd(ctx, layer, s, row, own, left)
 	}
-	r, err := p.hostRowOf(p.stripes[i], row, projected[i], left)
+	r, err := p.hostRowOf(s, row, own, left)
 	if err != nil {
-		return left, err
+		return err
 	}
-	r.layer = layer
-	return left, p.hostEnd(ctx, r)
+	return p.hostEnd(ctx, layer, r)
 }
 
-// end runs the row of a stripe through the rest of the last layer, as a program.
-func (p *prompt) end(ctx context.Context, layer int, s promptStripe, row int, own, left []compute.Buffer) (err error) {
+// programEnd is end as a program.
+func (p *prompt) programEnd(ctx context.Context, layer int, s promptStripe, row int, own, left []compute.Buffer) (err error) {
 	var scratch buffers
 	defer func() { err = errors.Join(err, scratch.free()) }()
 	at, err := scratch.keep(p.m, []int32{int32(row)}, 1)
@@ -108,20 +96,11 @@ func (p *prompt) hostEnds(layer int) bool {
 	return hostmath.HasVectors() && p.m.hostComputes(kind) && p.m.hostKind(kind)
 }
 
-// hostLastAttentionLayer is lastAttentionLayer where the host runs prompts.
-func (p *prompt) hostLastAttentionLayer(ctx context.Context, layer int) (left []compute.Buffer, err error) {
-	l, left, err := p.hostLayer(layer)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, buffers(left).free())
-		}
-	}()
-	if err != nil {
-		return left, err
-	}
+// hostLastLayer is the last layer where the host runs prompts.
+func (p *prompt) hostLastLayer(ctx context.Context, layer int, l *hostPrompt) error {
 	t, last := p.m.Spec.Text, len(p.layout.IDs)-1
-	r := hostLastRow{layer: layer, keys: l.keys, values: l.values}
-	err = p.hostRows(ctx, func(x, cos, sin []float32, from, n int) {
+	r := hostLastRow{keys: l.keys, values: l.values}
+	err := p.hostRows(ctx, func(x, cos, sin []float32, from, n int) {
 		at := l.project(l.w.params, x, cos, sin, n)
 		l.keep(at, from, n)
 		if last >= from && last < from+n {
@@ -133,17 +112,14 @@ func (p *prompt) hostLastAttentionLayer(ctx context.Context, layer int) (left []
 		}
 	})
 	if err != nil {
-		return left, err
+		return err
 	}
-	return left, p.hostEnd(ctx, r)
+	return p.hostEnd(ctx, layer, r)
 }
 
 // hostLastRow is the last token before the attention of the last layer: its state x [hidden], its queries [heads, headDim], which are scaled
 // already, and their gate or nil, and the keys and values [kvHeads, rows, headDim] that they read.
-type hostLastRow struct {
-	layer                          int
-	x, queries, gate, keys, values []float32
-}
+type hostLastRow struct{ x, queries, gate, keys, values []float32 }
 
 // hostRowOf is a row of a stripe, of which programs have made own, as projectGraph returns it, and keys and values of all rows.
 func (p *prompt) hostRowOf(s promptStripe, row int, own, left []compute.Buffer) (r hostLastRow, err error) {
@@ -175,8 +151,8 @@ func (p *prompt) hostRowOf(s promptStripe, row int, own, left []compute.Buffer) 
 	return r, nil
 }
 
-// hostEnd takes the row through the rest of the layer.
-func (p *prompt) hostEnd(ctx context.Context, r hostLastRow) error {
+// hostEnd is end by the host's loops.
+func (p *prompt) hostEnd(ctx context.Context, layer int, r hostLastRow) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -203,8 +179,8 @@ func (p *prompt) hostEnd(ctx context.Context, r hostLastRow) error {
 				hostmath.AttendRows(read[head*width:][:width], r.queries[head*width:][:width], r.keys[head*n:][:n], r.values[head*n:][:n], scores, dim, length)
 			}
 		})
-		l.attended(host.layers[r.layer].params, x, read, r.gate, 1)
-		l.feedForward(host.layers[r.layer], x, 1)
+		l.attended(host.layers[layer].params, x, read, r.gate, 1)
+		l.feedForward(host.layers[layer], x, 1)
 	})
 	return nil
 }

@@ -56,6 +56,9 @@ func (p *prompt) attentionLayer(ctx context.Context, layer int) (left []compute.
 	if err != nil {
 		return left, err
 	}
+	if p.endsWithRow(layer) {
+		return left, p.end(ctx, layer, projected, left)
+	}
 	return left, m.each(n, func(i int) error {
 		s := &p.stripes[i]
 		in := []compute.Buffer{s.x, projected[i][0], left[0], left[1]}
