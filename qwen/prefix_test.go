@@ -186,8 +186,9 @@ func (a asker) all(allowed float64) {
 	}
 }
 
-// A prompt that begins behind what another has left says what it would have said, in every generation and however it is run.
-func TestPrefix(t *testing.T) {
+// eachPrefixCase calls f with every generation and every way of running it.
+func eachPrefixCase(t *testing.T, f func(t *testing.T, m *qwen.Model, c prefixCase)) {
+	t.Helper()
 	for name, c := range prefixCases(t) {
 		for golden, few := range goldens {
 			if few && name != "as the device is" && golden != "qwen3_5_moe" {
@@ -197,10 +198,15 @@ func TestPrefix(t *testing.T) {
 				m, err := qwen.Load(t.Context(), c.runtime, os.DirFS(filepath.Join("testdata", "golden", golden)), qwen.LoadOptions{DType: c.dtype})
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, m.Close()) })
-				asker{t, m}.all(c.allowed())
+				f(t, m, c)
 			})
 		}
 	}
+}
+
+// A prompt that begins behind what another has left says what it would have said, in every generation and however it is run.
+func TestPrefix(t *testing.T) {
+	eachPrefixCase(t, func(t *testing.T, m *qwen.Model, c prefixCase) { asker{t, m}.all(c.allowed()) }) //nolint:thelper // it is the test
 }
 
 // A prefix and the prompt that it is from end in any order.
